@@ -1,0 +1,31 @@
+"""Prompt Playground: zero-shot classification with a masked language model and a cloze prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from playground.errors import PlaygroundError
+from playground.prompts import LabelWord, Prompt, ScoringOptions, Template, Verbalizer
+
+if TYPE_CHECKING:
+    from playground.engine import Prompting, Scores
+
+__version__ = "0.1.0"
+__all__ = [
+    "LabelWord",
+    "PlaygroundError",
+    "Prompt",
+    "Prompting",
+    "Scores",
+    "ScoringOptions",
+    "Template",
+    "Verbalizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Prompting", "Scores"):  # torch is loaded when it is first needed
+        from playground import engine
+
+        return getattr(engine, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

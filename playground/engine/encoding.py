@@ -1,0 +1,279 @@
+"""From rendered prompts to token ids: mask by place, truncation of user text only, batches."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import AddedToken, Encoding, Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+from playground.errors import PlaygroundError, shorten
+from playground.prompts.template import MASK, Segment
+
+_MASKS = re.compile(r"\{mask\}|\[MASK\]|<mask>")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One prompt as the model reads it.
+
+    ids and type_ids have one entry per token; mask_positions are the places of the template's masks;
+    dropped is the number of tokens cut from the user's text.
+    """
+
+    ids: tuple[int, ...]
+    type_ids: tuple[int, ...]
+    mask_positions: tuple[int, ...]
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts of like length, padded: rows are their places in the list that was batched."""
+
+    rows: tuple[int, ...]
+    inputs: dict[str, torch.Tensor]  # each (N, T)
+    mask_positions: torch.Tensor  # (N, M)
+
+
+@dataclass(frozen=True)
+class _Composed:
+    """A prompt as text: one or two sequences, and where the user's texts lie in them."""
+
+    sequences: tuple[str, ...]
+    fields: tuple[tuple[int, int, int], ...]  # (sequence, start, end), characters
+    masks: int
+
+
+class Encoder:
+    """Turns rendered prompts into ids with one tokenizer, always along the same path.
+
+    The masks of a template are written as a one-time marker that a private copy of the tokenizer
+    knows as a token of its own, while special tokens spelled out in a user's text stay plain text.
+    The marker's places become the mask token, so a "[MASK]" typed by a user never counts.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
+        if not tokenizer.is_fast or tokenizer.mask_token_id is None:
+            raise PlaygroundError(
+                f"The tokenizer {type(tokenizer).__name__} has no fast version with a mask token; "
+                "choose a model such as bert-base-uncased, roberta-base or xlm-roberta-base."
+            )
+        self.max_tokens = max_tokens
+        self.mask_id: int = tokenizer.mask_token_id
+        self.unknown_id: int | None = tokenizer.unk_token_id
+        self.special_ids = frozenset(tokenizer.all_special_ids)
+        self.uses_type_ids = "token_type_ids" in tokenizer.model_input_names
+        self.pad_id: int = tokenizer.pad_token_id or 0
+        self.mask_token: str = tokenizer.mask_token
+        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend.no_padding()
+        backend.no_truncation()
+        backend.encode_special_tokens = True
+        own = tokenizer.added_tokens_decoder.get(self.mask_id)
+        self._marker = f"\ue000{secrets.token_hex(12)}\ue001"
+        marker = AddedToken(
+            self._marker,
+            special=False,
+            normalized=False,
+            lstrip=bool(own and own.lstrip),
+            rstrip=bool(own and own.rstrip),
+        )
+        backend.add_tokens([marker])
+        self._marker_id = backend.token_to_id(self._marker)
+        self._backend = backend
+
+    def encode(self, prompts: Sequence[Sequence[Segment]]) -> list[Encoded | PlaygroundError]:
+        """Return each prompt's ids, or the error of a prompt that does not fit."""
+        composed = [self._compose(segments) for segments in prompts]
+        inputs = [c.sequences if len(c.sequences) > 1 else c.sequences[0] for c in composed]
+        encodings = self._backend.encode_batch_fast(inputs)
+        results: list[Encoded | PlaygroundError] = []
+        for prompt, encoding in zip(composed, encodings, strict=True):
+            try:
+                results.append(self._encoded(prompt, encoding))
+            except PlaygroundError as error:
+                results.append(error)
+        return results
+
+    def encode_one(self, segments: Sequence[Segment]) -> Encoded:
+        """Return one prompt's ids; raises PlaygroundError if its template does not fit."""
+        result = self.encode([segments])[0]
+        if isinstance(result, PlaygroundError):
+            raise result
+        return result
+
+    def free_text(self, text: str) -> tuple[Segment, ...]:
+        """Split a text at its masks ({mask}, [MASK], <mask> or the model's own) into segments."""
+        shown = text.replace(self.mask_token, MASK)
+        segments: list[Segment] = []
+        position = 0
+        for match in _MASKS.finditer(shown):
+            segments.append(Segment("literal", shown[position : match.start()]))
+            segments.append(Segment("mask", MASK))
+            position = match.end()
+        segments.append(Segment("literal", shown[position:]))
+        return tuple(segment for segment in segments if segment.text)
+
+    def pieces(self, word: str, before: str = " ") -> tuple[int, ...]:
+        """Return the ids of ``word`` as it would stand at a mask that follows ``before``.
+
+        A word after a space is encoded with that space (byte-level models score another token
+        otherwise), at the start of the text without one, and glued to a sign as its continuation.
+        """
+        anchor = before[-1:]
+        if not anchor or anchor.isspace():
+            return tuple(self._plain((" " if anchor else "") + word).ids)
+        encoding = self._plain(anchor + word)
+        starts = [start for start, _ in encoding.offsets]
+        if 1 in starts:
+            return tuple(encoding.ids[starts.index(1) :])
+        return tuple(self._plain(word).ids)
+
+    def check_word(self, word: str, ids: Sequence[int]) -> None:
+        """Raise PlaygroundError if a label word has no pieces or unknown or special ones."""
+        if not ids:
+            raise PlaygroundError(f"Label word {shorten(word)} has no token in this model.")
+        if self.unknown_id is not None and self.unknown_id in ids:
+            raise PlaygroundError(
+                f"Label word {shorten(word)} is unknown to this model; choose another word."
+            )
+        if self.special_ids.intersection(ids):
+            raise PlaygroundError(
+                f"Label word {shorten(word)} is a special token of this model; choose a plain word."
+            )
+
+    def _plain(self, text: str) -> Encoding:
+        return self._backend.encode(_clean(text), add_special_tokens=False)
+
+    def _compose(self, segments: Sequence[Segment]) -> _Composed:
+        halves: list[list[Segment]] = [[]]
+        for segment in segments:
+            if segment.kind == "sep":
+                halves.append([])
+            else:
+                halves[-1].append(segment)
+        sequences: list[str] = []
+        fields: list[tuple[int, int, int]] = []
+        for number, half in enumerate(halves):
+            text = ""
+            for segment in half:
+                start = len(text)
+                text += self._marker if segment.kind == "mask" else _clean(segment.text)
+                if segment.kind == "field":
+                    fields.append((number, start, len(text)))
+            if len(halves) > 1:  # white space beside {sep} belongs to neither side
+                cut = len(text) - len(text.lstrip()) if number else 0
+                text = text[cut:].rstrip() if number == 0 else text[cut:]
+                fields = [
+                    (n, a, b) if n != number else (n, max(a - cut, 0), min(b - cut, len(text)))
+                    for n, a, b in fields
+                ]
+            sequences.append(text)
+        masks = sum(segment.kind == "mask" for segment in segments)
+        return _Composed(tuple(sequences), tuple(fields), masks)
+
+    def _encoded(self, prompt: _Composed, encoding: Encoding) -> Encoded:
+        ids, type_ids = encoding.ids, encoding.type_ids
+        dropped: set[int] = set()
+        if len(ids) > self.max_tokens:
+            dropped = self._cut(prompt, len(ids) - self.max_tokens)
+            ids = [token for i, token in enumerate(ids) if i not in dropped]
+            type_ids = [kind for i, kind in enumerate(type_ids) if i not in dropped]
+        positions = tuple(i for i, token in enumerate(ids) if token == self._marker_id)
+        if len(positions) != prompt.masks:
+            raise PlaygroundError("The template's masks could not be placed in this prompt.")
+        for position in positions:
+            ids[position] = self.mask_id
+        return Encoded(tuple(ids), tuple(type_ids), positions, len(dropped))
+
+    def _cut(self, prompt: _Composed, excess: int) -> set[int]:
+        """Return the places of ``excess`` tokens to drop: from the longest user text, last first."""
+        sequences = prompt.sequences
+        encoding = self._backend.encode(sequences[0], *sequences[1:])  # type: ignore[arg-type]
+        owned: list[list[int]] = [[] for _ in prompt.fields]
+        for place, (number, (start, end)) in enumerate(
+            zip(encoding.sequence_ids, encoding.offsets, strict=True)
+        ):
+            if number is None:
+                continue
+            text = sequences[number]
+            while start < end and text[start].isspace():
+                start += 1
+            for index, (sequence, first, last) in enumerate(prompt.fields):
+                if sequence == number and first <= start and end <= last and start < end:
+                    owned[index].append(place)
+                    break
+        dropped: set[int] = set()
+        while len(dropped) < excess:
+            longest = max(owned, key=len, default=[])
+            if not longest:
+                fixed = len(encoding.ids) - len(dropped)
+                raise PlaygroundError(
+                    f"The prompt takes {fixed} tokens without any text and the model reads "
+                    f"{self.max_tokens}; shorten the template."
+                )
+            dropped.add(longest.pop())
+        return dropped
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which no tokenizer accepts, one for one."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def batches(
+    prompts: Sequence[Encoded],
+    *,
+    budget: int,
+    pad_id: int,
+    type_ids: bool,
+    device: torch.device | str = "cpu",
+) -> Iterator[Batch]:
+    """Yield length-sorted batches of at most ``budget`` padded tokens (at least one prompt each).
+
+    All prompts must have the same number of masks.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and len(prompts[order[end]]) * (end + 1 - start) <= budget:
+            end += 1
+        yield collate(
+            [prompts[i] for i in order[start:end]], order[start:end], pad_id, type_ids, device
+        )
+        start = end
+
+
+def collate(
+    prompts: Sequence[Encoded],
+    rows: Sequence[int],
+    pad_id: int,
+    type_ids: bool,
+    device: torch.device | str,
+) -> Batch:
+    """Pad prompts to the longest, with an attention mask, and move them to ``device``."""
+    width = max(len(prompt) for prompt in prompts)
+    gaps = [width - len(prompt) for prompt in prompts]
+    inputs = {
+        "input_ids": [[*p.ids, *[pad_id] * gap] for p, gap in zip(prompts, gaps, strict=True)],
+        "attention_mask": [[1] * len(p) + [0] * gap for p, gap in zip(prompts, gaps, strict=True)],
+    }
+    if type_ids:
+        inputs["token_type_ids"] = [
+            [*p.type_ids, *[0] * gap] for p, gap in zip(prompts, gaps, strict=True)
+        ]
+    return Batch(
+        tuple(rows),
+        {name: torch.tensor(values, device=device) for name, values in inputs.items()},
+        torch.tensor([p.mask_positions for p in prompts], device=device),
+    )

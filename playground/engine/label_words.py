@@ -1,0 +1,125 @@
+"""Label words as one model reads them: their pieces, collisions, and single-piece suggestions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import torch
+
+from playground.engine.backbone import Backbone
+from playground.errors import PlaygroundError, shorten
+from playground.prompts import Prompt, Template
+
+_FITTING = 300  # predictions at the mask among which a suggestion is sought
+
+
+@dataclass(frozen=True)
+class WordPieces:
+    """A label word and the ids that it has where the template's mask stands."""
+
+    text: str
+    ids: tuple[int, ...]
+
+    @property
+    def single(self) -> bool:
+        return len(self.ids) == 1
+
+
+class Vocabulary:
+    """Answers questions about words for one model."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+
+    def encode_words(self, words: Sequence[str], before: str = " ") -> tuple[WordPieces, ...]:
+        """Return the pieces of each word after ``before``; PlaygroundError for an unknown word."""
+        encoder = self._backbone.encoder
+        result = []
+        for word in words:
+            ids = encoder.pieces(word, before)
+            encoder.check_word(word, ids)
+            result.append(WordPieces(word, ids))
+        return tuple(result)
+
+    def encode_prompt(self, prompt: Prompt) -> tuple[WordPieces, ...]:
+        """Return the pieces of a prompt's label words, (W,).
+
+        Raises PlaygroundError for a word that is unknown, or that this model cannot tell from
+        another (an uncased model reads "Good" and "good" alike).
+        """
+        before = text_before_mask(prompt.template)
+        words = self.encode_words([word.text for word in prompt.verbalizer.words], before)
+        seen: dict[tuple[int, ...], str] = {}
+        for word in words:
+            if word.ids in seen:
+                raise PlaygroundError(
+                    f"Label words {shorten(seen[word.ids])} and {shorten(word.text)} are the same "
+                    "to this model; keep one."
+                )
+            seen[word.ids] = word.text
+        if prompt.scoring.aggregation == "logit_sum":
+            for word in words:
+                if not word.single:
+                    raise PlaygroundError(
+                        f"Label word {shorten(word.text)} is {len(word.ids)} pieces "
+                        f"({' '.join(self.tokens(word.ids))}) and logit_sum adds single logits; "
+                        "choose a word of one piece or another aggregation."
+                    )
+        return words
+
+    def tokens(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Return the vocabulary's own spelling of ``ids``."""
+        return tuple(self._backbone.tokenizer.convert_ids_to_tokens(list(ids)))
+
+    def readable(self, token: int) -> str:
+        """Return a token as a person writes it, without marks for spaces."""
+        text = str(self._backbone.tokenizer.decode([token])).strip()
+        return text or self.tokens([token])[0]
+
+    def suggest(
+        self, word: WordPieces, logits: torch.Tensor, *, taken: Collection[str] = (), count: int = 2
+    ) -> tuple[str, ...]:
+        """Return whole words of one piece to take instead of a word that splits.
+
+        Of the words that the model itself expects at the mask (``logits``, (V,)), those whose
+        embedding is nearest to the mean of the pieces' embeddings.
+        """
+        likely = logits.topk(min(_FITTING, len(logits))).indices.tolist()
+        fitting = [i for i in likely if i in self._whole_words and i not in word.ids]
+        pieces = self._embeddings(word.ids).mean(0)  # (H,)
+        nearness = torch.cosine_similarity(self._embeddings(fitting), pieces[None], dim=-1)
+        ordered = [
+            self._whole_words[fitting[k]] for k in nearness.argsort(descending=True).tolist()
+        ]
+        avoid = {word.text.lower(), *(other.lower() for other in taken)}
+        return tuple([w for w in dict.fromkeys(ordered) if w.lower() not in avoid][:count])
+
+    def _embeddings(self, ids: Sequence[int]) -> torch.Tensor:
+        table = cast(torch.Tensor, self._backbone.model.get_input_embeddings().weight)  # (V, H)
+        return table[torch.tensor(list(ids), dtype=torch.long, device=table.device)].float().cpu()
+
+    @cached_property
+    def _whole_words(self) -> dict[int, str]:
+        tokens = self._backbone.tokenizer.get_vocab()
+        marked = {mark: sum(t.startswith(mark) for t in tokens) for mark in ("Ġ", "▁")}
+        mark = max(marked, key=lambda key: marked[key])
+        if marked[mark] < len(tokens) * 0.1:
+            mark = ""  # WordPiece marks the inside of a word instead
+        return {
+            index: token.removeprefix(mark)
+            for token, index in tokens.items()
+            if token.startswith(mark) and token.removeprefix(mark).isalpha() and len(token) > 2
+        }
+
+
+def text_before_mask(template: Template) -> str:
+    """Return the character that stands before the first mask: "" at the start, " " after a text."""
+    before = ""
+    for part in template.parts:
+        if part.kind == "mask":
+            break
+        before = {"literal": part.value[-1:], "sep": ""}.get(part.kind, " ")
+    return before

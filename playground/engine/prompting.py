@@ -1,0 +1,361 @@
+"""Prompting: fill a prompt with texts, run the masked LM once, and read the labels at the mask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+
+from playground.engine import scoring
+from playground.engine.backbone import Backbone, load_backbone
+from playground.engine.calibration import Priors, label_log_probs, prior_rows
+from playground.engine.encoding import Encoded
+from playground.engine.label_words import Vocabulary, WordPieces
+from playground.engine.results import Explanation, Fill, RowScore, Scores, WordScore
+from playground.engine.runner import Cancel, Progress, Runner
+from playground.errors import PlaygroundError, shorten
+from playground.prompts import Prompt, ScoringOptions, Segment, Template
+from playground.prompts.template import Row
+from playground.settings import Settings
+
+STOPPED = "Not scored: the run was stopped."
+
+
+class Prompting:
+    """A masked LM that scores prompts.
+
+    ``model`` is a shipped name (the default), a hub id, or a folder. ``device`` and ``dtype``
+    override the settings; ``threads`` sets torch's CPU threads for the whole process.
+    The model is frozen and may be used from several threads.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        threads: int | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings.from_environment()
+        if threads:
+            torch.set_num_threads(threads)
+        self.backbone: Backbone = load_backbone(
+            model, settings=self.settings, device=device, dtype=dtype
+        )
+        self.vocabulary = Vocabulary(self.backbone)
+        self.runner = Runner(self.backbone, self.settings)
+
+    def classify(
+        self,
+        rows: Sequence[Row],
+        prompt: Prompt,
+        *,
+        words: bool = True,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Scores:
+        """Score rows with a prompt, each independent of its batch mates.
+
+        With ``words=False`` only the label words' columns are computed: faster, the same label
+        probabilities, but no word_log_probs and no mass. ``progress`` is called with the rows done
+        and the rows in all; ``cancel`` is asked between batches, and rows that it leaves out say so
+        in ``errors``, as does any row that cannot be scored. Raises PlaygroundError for a prompt
+        that cannot score at all.
+        """
+        if isinstance(rows, str):
+            raise PlaygroundError(f"classify takes a list of texts; write [{shorten(rows)}].")
+        pieces = self.vocabulary.encode_prompt(prompt)
+        priors = self._priors(prompt, pieces)
+        errors: dict[int, str] = {}
+        encoded = self._encode(rows, prompt.template, errors)
+        kept = list(encoded)
+        table = self.runner.batch_table(
+            list(encoded.values()),
+            self._with_masks([rows[i] for i in kept], prompt.template),
+            pieces,
+            prompt.scoring,
+            full=words,
+            progress=progress,
+            cancel=cancel,
+        )
+        errors |= {
+            i: STOPPED for i, done in zip(kept, table.done.tolist(), strict=True) if not done
+        }
+        uncalibrated, final = label_log_probs(table, prompt, priors)
+
+        def spread(values: torch.Tensor) -> np.ndarray:
+            full = np.full((len(rows), *values.shape[1:]), np.nan)
+            full[kept] = values.double().numpy()
+            full[list(errors)] = np.nan
+            return full
+
+        with_words = words and table.log_partition is not None
+        counts = [encoded.get(i) for i in range(len(rows))]
+        return Scores(
+            labels=prompt.verbalizer.names,
+            words=tuple(word.text for word in prompt.verbalizer.words),
+            probabilities=spread(final.exp()),
+            label_scores=spread(uncalibrated),
+            word_log_probs=spread(table.scores) if with_words else None,
+            mass=spread(scoring.vocabulary_mass(table.scores)) if with_words else None,
+            log_prior=None if priors.label is None else priors.label.double().numpy(),
+            tokens=np.array([len(e) if e else 0 for e in counts], dtype=int),
+            dropped=np.array([e.dropped if e else 0 for e in counts], dtype=int),
+            errors=errors,
+        )
+
+    def classify_stream(
+        self, rows: Iterable[Row], prompt: Prompt, *, cancel: Cancel | None = None
+    ) -> Iterator[RowScore]:
+        """Yield the score of each row of any iterable, in order, holding one window at a time.
+
+        Memory does not grow with the number of rows (``window_rows`` of the settings). Ends early
+        when ``cancel`` says so.
+        """
+        source = iter(rows)
+        start = 0
+        while window := list(islice(source, self.settings.window_rows)):
+            scores = self.classify(window, prompt, words=False, cancel=cancel)
+            for k, prediction in enumerate(scores.predictions):
+                error = scores.errors.get(k)
+                if error == STOPPED:
+                    return
+                numbers = zip(scores.labels, scores.probabilities[k].tolist(), strict=True)
+                yield RowScore(
+                    start + k,
+                    prediction,
+                    dict(numbers) if error is None else {},
+                    int(scores.tokens[k]),
+                    int(scores.dropped[k]),
+                    error,
+                )
+            start += len(window)
+
+    def explain(self, row: Row, prompt: Prompt, *, top_k: int = 10) -> Explanation:
+        """Score one row and return all that the live view shows of it.
+
+        The mask's distribution is cached by the filled prompt, so that a change of label words,
+        weights, aggregation or calibration alone runs no model (a new word of several pieces runs
+        once).
+        """
+        pieces = self.vocabulary.encode_prompt(prompt)
+        self._check_length(row, prompt.template)
+        segments = prompt.template.render(row)
+        encoded = self.backbone.encoder.encode_one(segments)
+        neutral = replace(prompt, scoring=replace(prompt.scoring, calibration="contextual"))
+        # one forward pass for the text and its content-free twins
+        self.runner.logits([encoded, *self._prior_prompts(neutral)[0]])
+        ghost = self._priors(neutral, pieces)
+        priors = ghost if prompt.scoring == neutral.scoring else self._priors(prompt, pieces)
+        table = self.runner.live_table(
+            [encoded], self._with_masks([row], prompt.template), pieces, prompt.scoring
+        )
+        uncalibrated, final = label_log_probs(table, prompt, priors)
+        logits = self.runner.logits([encoded])[0][0]  # (V,)
+        return Explanation(
+            labels=prompt.verbalizer.names,
+            probabilities=final[0].exp().double().numpy(),
+            uncalibrated=uncalibrated[0].exp().double().numpy(),
+            prior=ghost.label_prior().exp().double().numpy(),
+            words=tuple(
+                self._word_score(
+                    word,
+                    float(score),
+                    logits,
+                    label=prompt.verbalizer.names[label],
+                    weight=entry.weight,
+                    taken=[other.text for other in prompt.verbalizer.words],
+                )
+                for word, entry, label, score in zip(
+                    pieces,
+                    prompt.verbalizer.words,
+                    prompt.verbalizer.label_of_word,
+                    table.scores[0],
+                    strict=True,
+                )
+            ),
+            mass=min(1.0, float(scoring.vocabulary_mass(table.scores)[0])),
+            top=self._top(logits, top_k),
+            segments=segments,
+            tokens=len(encoded),
+            max_tokens=self.backbone.encoder.max_tokens,
+            dropped=encoded.dropped,
+            warnings=self.backbone.warnings,
+        )
+
+    def fill(self, text: str, *, top_k: int = 5) -> list[Fill]:
+        """Return the likeliest tokens at the first mask of ``text``, best first.
+
+        The mask is written {mask}, [MASK], <mask> or as the model's own mask token.
+        """
+        return self.fill_masks(text, top_k=top_k)[0]
+
+    def fill_masks(self, text: str, *, top_k: int = 5) -> list[list[Fill]]:
+        """Return what :meth:`fill` does for every mask of ``text``, in order."""
+        if top_k < 1:
+            raise PlaygroundError(f"top_k is {top_k}; ask for at least 1 prediction.")
+        encoded = self._free_text(text)
+        return [list(self._top(logits, top_k)) for logits in self.runner.logits([encoded])[0]]
+
+    def score_words(
+        self, text: str, words: Sequence[str], *, scoring: ScoringOptions | None = None
+    ) -> list[WordScore]:
+        """Return the log-probability of each word at the one mask of ``text``, in the order given.
+
+        A word of several pieces is scored with as many masks, as ``scoring`` says.
+        """
+        options = scoring or ScoringOptions()
+        segments = self.backbone.encoder.free_text(text)
+        if sum(segment.kind == "mask" for segment in segments) != 1:
+            raise PlaygroundError(
+                f"{shorten(text)} must have exactly one mask; write {{mask}} once."
+            )
+        before = "".join(s.text for s in segments[: [s.kind for s in segments].index("mask")])
+        pieces = self.vocabulary.encode_words(words, before)
+        encoded = self._free_text(text)
+
+        def with_masks(count: int) -> list[Encoded]:
+            wider = [s for s in segments for _ in range(count if s.kind == "mask" else 1)]
+            return [self.backbone.encoder.encode_one(wider)]
+
+        scores = self.runner.live_table([encoded], with_masks, pieces, options).scores[0]
+        logits = self.runner.logits([encoded])[0][0]
+        return [
+            self._word_score(word, float(score), logits)
+            for word, score in zip(pieces, scores, strict=True)
+        ]
+
+    def prompt_pred(self, text: str) -> list[tuple[str, float]]:
+        """Return the whole vocabulary with raw logits at the first mask, best first.
+
+        The tutorial's call, with the numbers of its code on the same model.
+        """
+        logits = self.runner.logits([self._free_text(text)])[0][0]
+        values, ids = logits.sort(descending=True)
+        return list(zip(self.vocabulary.tokens(ids.tolist()), values.tolist(), strict=True))
+
+    def compute_tokens_prob(
+        self, text: str, token_list1: Sequence[str], token_list2: Sequence[str]
+    ) -> torch.Tensor:
+        """Return the softmax over the summed raw logits of two token lists, (2,).
+
+        The tutorial's call: a token that the vocabulary does not hold adds 0. It favours the longer
+        list where logits are positive, which is why ``classify`` uses the mean instead.
+        """
+        logits = self.runner.logits([self._free_text(text)])[0][0]
+        known = self.backbone.tokenizer.get_vocab()
+        sums = [
+            sum(float(logits[known[token]]) for token in tokens if token in known)
+            for tokens in (token_list1, token_list2)
+        ]
+        return torch.tensor(sums).softmax(0)
+
+    # ---- parts --------------------------------------------------------------------------------
+
+    def _check_length(self, row: Row, template: Template) -> None:
+        limit = self.settings.max_text_chars
+        for name, value in template.bind(row).items():
+            if len(value) > limit:
+                raise PlaygroundError(
+                    f"{name} has {len(value):,} characters; the most is {limit:,}. "
+                    f"The model reads {self.backbone.encoder.max_tokens} tokens."
+                )
+
+    def _encode(
+        self, rows: Sequence[Row], template: Template, errors: dict[int, str]
+    ) -> dict[int, Encoded]:
+        """Return the encoded rows by number; rows that cannot be encoded go to ``errors``."""
+        rendered: dict[int, tuple[Segment, ...]] = {}
+        for i, row in enumerate(rows):
+            try:
+                self._check_length(row, template)
+                rendered[i] = template.render(row)
+            except PlaygroundError as error:
+                errors[i] = str(error)
+        encoded: dict[int, Encoded] = {}
+        for i, result in zip(
+            rendered, self.backbone.encoder.encode(list(rendered.values())), strict=True
+        ):
+            if isinstance(result, Encoded):
+                encoded[i] = result
+            else:
+                errors[i] = str(result)
+        return encoded
+
+    def _with_masks(self, rows: Sequence[Row], template: Template):
+        def render(count: int) -> list[Encoded]:
+            return [
+                self.backbone.encoder.encode_one(template.render(row, masks=count)) for row in rows
+            ]
+
+        return render
+
+    def _free_text(self, text: str) -> Encoded:
+        limit = self.settings.max_text_chars
+        if len(text) > limit:
+            raise PlaygroundError(f"The text has {len(text):,} characters; the most is {limit:,}.")
+        segments = self.backbone.encoder.free_text(text)
+        if not any(segment.kind == "mask" for segment in segments):
+            raise PlaygroundError(
+                f"{shorten(text)} has no mask; write {{mask}} where a word is missing."
+            )
+        encoder = self.backbone.encoder
+        try:
+            return encoder.encode_one(segments)
+        except PlaygroundError:
+            raise PlaygroundError(
+                f"The text is longer than the {encoder.max_tokens} tokens that the model reads; "
+                "shorten it."
+            ) from None
+
+    def _prior_prompts(self, prompt: Prompt) -> tuple[list[Encoded], list[Row], Template]:
+        """Return the prompts whose scores are the calibration prior, with their rows and template."""
+        rows, template = prior_rows(prompt)
+        encode = self.backbone.encoder.encode_one
+        return [encode(template.render(row)) for row in rows], rows, template
+
+    def _priors(self, prompt: Prompt, pieces: Sequence[WordPieces]) -> Priors:
+        if prompt.scoring.calibration == "none":
+            return Priors()
+        encoded, rows, template = self._prior_prompts(prompt)
+        table = self.runner.live_table(
+            encoded, self._with_masks(rows, template), pieces, prompt.scoring
+        )
+        if prompt.scoring.calibration == "corpus":
+            return Priors(word=scoring.word_prior(table.scores))
+        uncalibrated, _ = label_log_probs(table, prompt, Priors())
+        return Priors(label=scoring.content_free_prior(uncalibrated))
+
+    def _word_score(
+        self,
+        word: WordPieces,
+        log_prob: float,
+        logits: torch.Tensor,
+        *,
+        label: str = "",
+        weight: float = 1.0,
+        taken: Sequence[str] = (),
+    ) -> WordScore:
+        tokens = self.vocabulary.tokens(word.ids)
+        if word.single:
+            rank = int((logits > logits[word.ids[0]]).sum()) + 1
+            return WordScore(word.text, label, weight, tokens, log_prob, rank)
+        suggestions = self.vocabulary.suggest(word, logits, taken=taken)
+        return WordScore(word.text, label, weight, tokens, log_prob, None, suggestions)
+
+    def _top(self, logits: torch.Tensor, count: int) -> tuple[Fill, ...]:
+        """Return the ``count`` best tokens of one mask, (V,) -> at most ``count``."""
+        best = logits.topk(min(count, len(logits)))
+        probabilities = (best.values - logits.logsumexp(-1)).exp()
+        return tuple(
+            Fill(self.vocabulary.readable(token), value, probability)
+            for token, value, probability in zip(
+                best.indices.tolist(), best.values.tolist(), probabilities.tolist(), strict=True
+            )
+        )

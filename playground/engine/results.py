@@ -1,0 +1,114 @@
+"""What the engine returns: plain values, ready for a table, a chart or JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from playground.prompts.template import Segment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Fill:
+    """One prediction at a mask: the token, its raw logit, and its probability over the vocabulary."""
+
+    token: str
+    logit: float
+    probability: float
+
+    def __iter__(self):
+        return iter((self.token, self.logit, self.probability))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Label scores of N rows: C labels, W label words. A row with an error holds NaN.
+
+    probabilities: (N, C) over the labels. label_scores: (N, C) log-scores after aggregation and
+    before calibration. word_log_probs: (N, W) over the whole vocabulary, and mass: (N,), the share of
+    it that the label words hold; both None when only the label words' columns were computed.
+    log_prior: (C,) what calibration divided by, or None. tokens, dropped: (N,) tokens read and cut.
+    errors: row number to sentence.
+    """
+
+    labels: tuple[str, ...]
+    words: tuple[str, ...]
+    probabilities: np.ndarray
+    label_scores: np.ndarray
+    word_log_probs: np.ndarray | None
+    mass: np.ndarray | None
+    log_prior: np.ndarray | None
+    tokens: np.ndarray
+    dropped: np.ndarray
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def predictions(self) -> list[str | None]:
+        """The best label of each row; None for a row with an error."""
+        best = np.nan_to_num(self.probabilities, nan=-1.0).argmax(1)
+        return [None if i in self.errors else self.labels[k] for i, k in enumerate(best)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table: prediction, one probability column a label, tokens, dropped, error."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.probabilities, columns=list(self.labels))
+        frame.insert(0, "prediction", self.predictions)
+        frame["tokens"], frame["dropped"] = self.tokens, self.dropped
+        frame["error"] = [self.errors.get(i, "") for i in range(len(self))]
+        return frame
+
+
+@dataclass(frozen=True)
+class RowScore:
+    """One row of a stream: its number, label and probabilities, or the error that it had."""
+
+    index: int
+    prediction: str | None
+    probabilities: dict[str, float]
+    tokens: int
+    dropped: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class WordScore:
+    """A label word at the mask: its pieces, log-probability, and rank (1 is best; None if split)."""
+
+    text: str
+    label: str
+    weight: float
+    pieces: tuple[str, ...]
+    log_prob: float
+    rank: int | None
+    suggestions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that the live view shows of one row; arrays are (C,) in the order of ``labels``."""
+
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    uncalibrated: np.ndarray
+    prior: np.ndarray
+    words: tuple[WordScore, ...]
+    mass: float
+    top: tuple[Fill, ...]
+    segments: tuple[Segment, ...]
+    tokens: int
+    max_tokens: int
+    dropped: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def prediction(self) -> str:
+        return self.labels[int(self.probabilities.argmax())]

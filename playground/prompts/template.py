@@ -1,0 +1,211 @@
+"""Cloze templates: a fixed grammar, parsed once. Nothing in a template or a text is executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from playground.errors import PlaygroundError, shorten
+from playground.settings import settings
+
+FIELDS = ("text", "text_a", "text_b", "premise", "hypothesis", "span")
+MASK = "[MASK]"  # how a mask is shown, whatever the model's own mask token
+
+_TOKEN = re.compile(
+    r"(?P<open>\{\{)|(?P<close>\}\})|(?P<slot>\{[^{}]*\})|(?P<mask>\[MASK\]|<mask>)|(?P<stray>[{}])"
+)
+
+Row = str | Mapping[str, str] | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of a parsed template.
+
+    ``kind`` is "literal" (``value`` is the text), "field" (``value`` is the field's name),
+    "mask" or "sep". ``column`` is the 1-based column in the source.
+    """
+
+    kind: str
+    value: str
+    column: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One piece of a rendered prompt: kind "literal", "field", "mask" or "sep", and its text."""
+
+    kind: str
+    text: str
+    field: str | None = None
+
+
+@dataclass(frozen=True)
+class Template:
+    """A cloze pattern such as ``"{text} Because it was {mask}."``.
+
+    Slots: ``{text}``, ``{text_a}``, ``{text_b}``, ``{premise}``, ``{hypothesis}``, ``{span}``;
+    ``{mask}`` (also ``[MASK]`` and ``<mask>``); ``{sep}``, at most once, splits the prompt into the
+    tokenizer's sentence pair. ``{{`` and ``}}`` are literal braces.
+
+    Raises PlaygroundError, with the column, for anything else in braces.
+    """
+
+    source: str
+
+    def __post_init__(self) -> None:
+        limit = settings().max_template_chars
+        if not isinstance(self.source, str):
+            raise PlaygroundError(
+                f"A template is text with a {{mask}}, not a {type(self.source).__name__}."
+            )
+        if len(self.source) > limit:
+            raise PlaygroundError(
+                f"The template has {len(self.source):,} characters; the most is {limit:,}."
+            )
+        if not self.source.strip():
+            raise PlaygroundError("The template is empty; write a sentence with a {mask} in it.")
+        _ = self.parts
+
+    def __str__(self) -> str:
+        return self.source
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parsed template; literals next to each other are joined."""
+        parts: list[Part] = []
+        literal: list[str] = []
+        start = 1  # column of the literal being gathered
+
+        def flush() -> None:
+            if literal:
+                parts.append(Part("literal", "".join(literal), start))
+                literal.clear()
+
+        position = 0
+        for match in _TOKEN.finditer(self.source):
+            column = match.start() + 1
+            if not literal:
+                start = position + 1
+            literal.extend(filter(None, [self.source[position : match.start()]]))
+            position = match.end()
+            kind = match.lastgroup
+            if kind in ("open", "close"):
+                if not literal:
+                    start = column
+                literal.append("{" if kind == "open" else "}")
+                continue
+            if kind == "stray":
+                raise PlaygroundError(
+                    f'Column {column} of the template has a "{match.group()}" without its partner; '
+                    f"write {match.group() * 2} for a literal brace."
+                )
+            flush()
+            parts.append(self._slot(match.group(), column))
+        if not literal:
+            start = position + 1
+        literal.extend(filter(None, [self.source[position:]]))
+        flush()
+        if sum(part.kind == "sep" for part in parts) > 1:
+            raise PlaygroundError("The template has more than one {sep}; a pair has one border.")
+        return tuple(parts)
+
+    @staticmethod
+    def _slot(source: str, column: int) -> Part:
+        name = source[1:-1].strip() if source.startswith("{") else "mask"
+        if name in ("mask", "sep"):
+            return Part(name, name, column)
+        if name in FIELDS:
+            return Part("field", name, column)
+        known = ", ".join(f"{{{slot}}}" for slot in (*FIELDS, "mask", "sep"))
+        raise PlaygroundError(
+            f"Column {column} of the template has {shorten(source)}; the slots are {known}, "
+            "and {{ and }} are literal braces."
+        )
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the texts that the template takes, in order, each once."""
+        return tuple(dict.fromkeys(part.value for part in self.parts if part.kind == "field"))
+
+    @cached_property
+    def masks(self) -> int:
+        """How many masks the template has."""
+        return sum(part.kind == "mask" for part in self.parts)
+
+    def require_one_mask(self) -> None:
+        """Raise PlaygroundError unless the template has exactly one mask, as scoring labels needs."""
+        if self.masks == 0:
+            raise PlaygroundError(
+                "The template has no {mask}; put {mask} where a label word should stand."
+            )
+        if self.masks > 1:
+            column = [part.column for part in self.parts if part.kind == "mask"][1]
+            raise PlaygroundError(
+                f"The template has {self.masks} masks, the second at column {column}; "
+                "scoring labels takes exactly one."
+            )
+
+    def bind(self, row: Row) -> dict[str, str]:
+        """Return the text of each field, taken from one row.
+
+        A row is a string (templates with one field), a mapping by field name, or a sequence in the
+        order of ``fields``. Raises PlaygroundError for a missing or non-text value.
+        """
+        if isinstance(row, str):
+            if len(self.fields) > 1:
+                raise PlaygroundError(
+                    f"The template takes {_listed(self.fields)}, but the row is one text "
+                    f"{shorten(row)}; give a value for each."
+                )
+            return dict.fromkeys(self.fields, row)
+        if isinstance(row, Mapping):
+            missing = [name for name in self.fields if name not in row]
+            if missing:
+                raise PlaygroundError(
+                    f"The row has no {_listed(missing)}; it has {_listed(row) or 'nothing'}."
+                )
+            values = {name: row[name] for name in self.fields}
+        elif isinstance(row, Sequence):
+            if len(row) != len(self.fields):
+                raise PlaygroundError(
+                    f"The template takes {len(self.fields)} texts, {_listed(self.fields)}; "
+                    f"the row has {len(row)}."
+                )
+            values = dict(zip(self.fields, row, strict=True))
+        else:
+            raise PlaygroundError(f"A row is a text, not {shorten(row)} ({type(row).__name__}).")
+        for name, value in values.items():
+            if not isinstance(value, str):
+                raise PlaygroundError(
+                    f"{name} is {shorten(value)} ({type(value).__name__}); it must be text."
+                )
+        return values
+
+    def render(self, row: Row, *, masks: int = 1) -> tuple[Segment, ...]:
+        """Return the prompt for one row, piece by piece, each mask repeated ``masks`` times.
+
+        Outer white space of the texts is dropped, so that a trailing blank does not change a score.
+        """
+        values = self.bind(row)
+        segments: list[Segment] = []
+        for part in self.parts:
+            if part.kind == "literal":
+                segments.append(Segment("literal", part.value))
+            elif part.kind == "field":
+                segments.append(Segment("field", values[part.value].strip(), part.value))
+            elif part.kind == "mask":
+                segments.extend([Segment("mask", MASK)] * masks)
+            else:
+                segments.append(Segment("sep", " "))
+        return tuple(segments)
+
+    def fill(self, row: Row) -> str:
+        """Return the prompt for one row as plain text, masks shown as ``[MASK]``."""
+        return "".join(segment.text for segment in self.render(row))
+
+
+def _listed(names) -> str:
+    return ", ".join(f"{{{name}}}" for name in list(names)[:12])

@@ -1,0 +1,69 @@
+"""Where verbalizers, models and examples lie: the checkout, or the data folder of a wheel."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from playground.errors import PlaygroundError, shorten
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _root() -> Path:
+    packed = _PACKAGE / "_resources"  # made by the wheel build, absent in a checkout
+    return packed if packed.is_dir() else _PACKAGE.parent
+
+
+def verbalizers_dir() -> Path:
+    """Return the folder of prompt cards."""
+    return _root() / "verbalizers"
+
+
+def models_dir() -> Path:
+    """Return the folder of shipped models."""
+    return _root() / "assets" / "models"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the shipped models by name."""
+    folder = models_dir()
+    if not folder.is_dir():
+        return {}
+    return {path.parent.name: path.parent for path in sorted(folder.glob("*/config.json"))}
+
+
+def card_names() -> list[str]:
+    """Return the names of the shipped prompt cards, sorted."""
+    return sorted(path.stem for path in verbalizers_dir().glob("*.json"))
+
+
+def card_path(name: str) -> Path:
+    """Return the file of a shipped card; ``name`` must be one of :func:`card_names`."""
+    if name not in card_names():
+        raise PlaygroundError(
+            f"There is no prompt card {shorten(name)}; the cards are {', '.join(card_names())}."
+        )
+    return verbalizers_dir() / f"{name}.json"
+
+
+def example_names() -> list[str]:
+    """Return the names of the shipped sample sets, sorted."""
+    folder = _root() / "assets" / "examples"
+    return sorted(path.stem for path in folder.iterdir() if path.suffix in {".csv", ".jsonl"})
+
+
+def load_examples(name: str) -> list[dict]:
+    """Return the rows of a shipped sample set: ``reviews``, ``headlines``, ``names`` or ``nli``."""
+    if name not in example_names():
+        raise PlaygroundError(
+            f"There is no sample set {shorten(name)}; the sets are {', '.join(example_names())}."
+        )
+    folder = _root() / "assets" / "examples"
+    table = folder / f"{name}.csv"
+    if table.exists():
+        with table.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    with (folder / f"{name}.jsonl").open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]

@@ -1,0 +1,104 @@
+"""Every limit and switch as one table: name, default, help, and its ``PLAYGROUND_*`` override."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from playground.errors import PlaygroundError, shorten
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def _row(default: str | int | bool, help: str, minimum: int | None = None):
+    return field(default=default, metadata={"help": help, "minimum": minimum})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process. ``Settings.from_environment()`` reads the overrides."""
+
+    model: str = _row(
+        "playground-mini", "Model that opens first: a shipped name, a hub id or a folder."
+    )
+    models: str = _row(
+        "",
+        "Comma-separated models offered in the picker beside the default one; "
+        "in hosted mode no other can be loaded.",
+    )
+    hosted: bool = _row(
+        False, "Strangers reach the app: only listed models load. On by itself on a Space."
+    )
+    device: str = _row("auto", "cpu, cuda, cuda:1, mps, or auto (CUDA, then MPS, then CPU).")
+    dtype: str = _row(
+        "float32",
+        "float32 (exact), bfloat16, or auto (bfloat16 where it is faster and the labels agree).",
+    )
+    threads: int = _row(0, "Torch CPU threads; 0 leaves one core to the web server.", 0)
+    batch_tokens: int = _row(1000, "Tokens in one batch of the batch path on a CPU.", 1)
+    window_rows: int = _row(2048, "Rows held in memory and sorted by length while streaming.", 1)
+    cache_mb: int = _row(64, "Memory for cached mask distributions of the live path, MiB.", 0)
+    model_slots: int = _row(2, "Models kept loaded at once; the least recently used goes first.", 1)
+    max_text_chars: int = _row(20_000, "Longest text accepted for one prompt, in characters.", 1)
+    max_template_chars: int = _row(2_000, "Longest template, in characters.", 1)
+    max_labels: int = _row(64, "Most labels in one verbalizer.", 2)
+    max_label_words: int = _row(512, "Most label words in one verbalizer.", 2)
+    max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
+    max_link_chars: int = _row(16_000, "Longest prompt link that is written or opened.", 100)
+    concurrency: int = _row(2, "Requests that score at the same time.", 1)
+    queue_size: int = _row(64, "Requests that may wait; the next one is told that it is busy.", 1)
+    host: str = _row("127.0.0.1", "Address the app listens on; 0.0.0.0 for a class network.")
+    port: int = _row(
+        7860, "Port the app listens on; the next free one is taken if it is in use.", 1
+    )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Return the defaults with each ``PLAYGROUND_<NAME>`` of ``environ`` applied.
+
+        Raises PlaygroundError for a value that is not of the setting's kind.
+        """
+        env = os.environ if environ is None else environ
+        values: dict[str, str | int | bool] = {}
+        if env.get("SPACE_ID"):
+            values |= {"hosted": True, "host": "0.0.0.0"}
+        for row in fields(cls):
+            name = override_name(row.name)
+            if name in env:
+                values[row.name] = _parse(name, env[name], row.default, row.metadata["minimum"])
+        return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models in the picker, the default one first, each once."""
+        listed = [name.strip() for name in self.models.split(",")]
+        return tuple(dict.fromkeys([self.model, *filter(None, listed)]))
+
+
+def override_name(setting: str) -> str:
+    """Return the environment variable that overrides ``setting``."""
+    return f"PLAYGROUND_{setting.upper()}"
+
+
+def _parse(name: str, raw: str, default: object, minimum: int | None) -> str | int | bool:
+    value = raw.strip()
+    if isinstance(default, bool):
+        if value.lower() in _TRUE | _FALSE:
+            return value.lower() in _TRUE
+        raise PlaygroundError(f"{name} is {shorten(raw)}; set it to 1 or 0.")
+    if isinstance(default, int):
+        try:
+            number = int(value)
+        except ValueError:
+            raise PlaygroundError(f"{name} is {shorten(raw)}; set it to a whole number.") from None
+        if minimum is not None and number < minimum:
+            raise PlaygroundError(f"{name} is {number}; the least is {minimum}.")
+        return number
+    return value
+
+
+def settings() -> Settings:
+    """Return the settings of this process, read from the environment now."""
+    return Settings.from_environment()
