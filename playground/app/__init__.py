@@ -1,0 +1,137 @@
+"""The app: a page around the engine. It holds no NLP of its own."""
+
+from __future__ import annotations
+
+import socket
+
+import gradio as gr
+
+from playground.app import theme
+from playground.app.api import add_endpoints
+from playground.app.markup import esc, notice
+from playground.app.registry import Registry
+from playground.app.session import quiet
+from playground.app.share import PageState
+from playground.app.tabs.classify import ClassifyTab, build_classify
+from playground.app.tabs.fill import FillTab, build_fill, restored
+from playground.engine.backbone import choose_threads
+from playground.errors import PlaygroundError, shorten
+from playground.settings import Settings
+
+TITLE = "Prompt Playground"
+
+
+def build(registry: Registry) -> gr.Blocks:
+    """Return the page, with the default model loaded and the first text scored."""
+    settings = registry.settings
+    line, sane = registry.status()
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+        with gr.Row(elem_classes="pp-header"):
+            gr.HTML(
+                f'<div class="pp-title"><h1>{TITLE}</h1><p>Classify with a sentence that has a gap: '
+                "no training, only a prompt.</p></div>"
+                '<div id="pp-live" role="status" aria-live="polite"></div>'
+            )
+            with gr.Column(min_width=240):
+                model = gr.Dropdown(
+                    list(settings.model_names),
+                    value=settings.model,
+                    label="Model" if settings.hosted else "Model: shipped, a hub id or a folder",
+                    allow_custom_value=not settings.hosted,
+                    elem_id="model",
+                )
+                status = gr.HTML(_status(line, sane), elem_id="model-status")
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Classify", id="classify"):
+                classify = build_classify(registry, model)
+            with gr.Tab("Fill", id="fill", render_children=True) as fill_tab:
+                fill = build_fill(registry, model, classify, fill_tab)
+
+        def load_model(name: str) -> str:
+            return _status(*registry.status(name))
+
+        model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
+        _restore_links(demo, tabs, model, classify, fill)
+        add_endpoints(registry)
+    demo.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
+    return demo
+
+
+def _restore_links(
+    demo: gr.Blocks, tabs: gr.Tabs, model: gr.Dropdown, classify: ClassifyTab, fill: FillTab
+) -> None:
+    """Open the state that the address carries; a link that does not open says why."""
+
+    def restore(request: gr.Request):
+        token = request.query_params.get("p")
+        if not token:
+            return {classify.told: gr.skip()}
+        try:
+            state = PageState.from_token(token)
+        except PlaygroundError as error:
+            return {classify.told: notice(str(error), error=True)}
+        updates = {
+            **classify.restored(state.prompt, state.texts),
+            **restored(fill, state.sentences),
+        }
+        if state.model:
+            updates[model] = state.model
+        return {**updates, tabs: gr.update(selected=state.tab)}
+
+    outputs = [tabs, *classify.inputs, classify.told, *fill.sentences]
+    demo.load(restore, None, outputs, **quiet())
+
+
+def _status(line: str, sane: bool) -> str:
+    return f'<p class="pp-status{"" if sane else " pp-error"}">{esc(line)}</p>'
+
+
+def launch(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    model: str | None = None,
+    share: bool = False,
+    open_browser: bool = False,
+    wait: bool = True,
+) -> gr.Blocks:
+    """Start the app and serve it until it is stopped; ``wait=False`` returns at once.
+
+    Raises PlaygroundError if the model cannot be loaded.
+    """
+    settings = Settings.from_environment()
+    if model:
+        settings = settings.with_model(model)
+    choose_threads(settings)
+    registry = Registry(settings)
+    demo = build(registry)
+    address = host or settings.host
+    demo.launch(
+        server_name=address,
+        server_port=free_port(address, port or settings.port),
+        share=share,
+        inbrowser=open_browser,
+        show_error=False,
+        run_history=False,
+        ssr_mode=False,
+        max_file_size="1mb",
+        footer_links=["api"],
+        theme=theme.build_theme(),
+        css=theme.css(),
+        prevent_thread_lock=not wait,
+    )
+    return demo
+
+
+def free_port(host: str, first: int) -> int:
+    """Return ``first``, or the next port up that nothing listens on; PlaygroundError after 20."""
+    for port in range(first, first + 20):
+        try:
+            with socket.create_server((host, port)):
+                return port
+        except OSError as error:
+            reason = error.strerror
+    raise PlaygroundError(
+        f"The app cannot listen on {shorten(host)} at ports {first} to {first + 19} ({reason}); "
+        "choose others with --host and --port."
+    )

@@ -1,0 +1,112 @@
+"""The public endpoints: what the tabs do, as JSON for programs."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from playground import resources
+from playground.app.registry import Registry
+from playground.app.tabs.classify import default_prompt
+from playground.errors import PlaygroundError
+from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer
+
+_DEFAULT = default_prompt()
+_MOST_PREDICTIONS = 100
+
+
+def add_endpoints(registry: Registry) -> None:
+    """Add ``/classify``, ``/fill``, ``/cards`` and ``/models`` to the current Blocks."""
+
+    def classify(
+        text: str,
+        template: str = _DEFAULT.template.source,
+        label_words: str = _DEFAULT.verbalizer.to_text(),
+        second_text: str = "",
+        aggregation: str = "mean",
+        calibration: str = "contextual",
+        model: str = "",
+    ) -> dict[str, Any]:
+        """Score a text with a cloze template and label words, without any training.
+
+        label_words has a label a line, "positive: great, good*0.5". second_text fills the second slot
+        of a template with two. Returns label, scores by label, prior by label, words (each with
+        label, probability, rank and pieces), mass, prompt, tokens and dropped.
+        """
+        prompt = Prompt(
+            Template(template),
+            Verbalizer.from_text(label_words),
+            ScoringOptions(aggregation=aggregation, calibration=calibration),
+        )
+        fields = prompt.template.fields
+        if len(fields) > 2:
+            raise PlaygroundError(
+                f"The template takes {len(fields)} texts; this endpoint takes two."
+            )
+        row = dict(zip(fields, (text, second_text), strict=False))
+        found = registry.get(model).explain(row, prompt)
+        return {
+            "label": found.prediction,
+            "scores": dict(zip(found.labels, found.probabilities.tolist(), strict=True)),
+            "prior": dict(zip(found.labels, found.prior.tolist(), strict=True)),
+            "words": [
+                {
+                    "word": word.text,
+                    "label": word.label,
+                    "probability": math.exp(word.log_prob),
+                    "rank": word.rank,
+                    "pieces": list(word.pieces),
+                }
+                for word in found.words
+            ],
+            "mass": found.mass,
+            "prompt": prompt.template.fill(row),
+            "tokens": found.tokens,
+            "dropped": found.dropped,
+        }
+
+    def fill(text: str, top_k: int = 5, model: str = "") -> list[dict[str, Any]]:
+        """Predict the word at the first mask of a text.
+
+        Write the mask as {mask} or [MASK]. Returns the top_k best tokens, best first, each with
+        token, logit and probability over the whole vocabulary.
+        """
+        if not 1 <= top_k <= _MOST_PREDICTIONS:
+            raise PlaygroundError(f"top_k is {top_k}; it must be from 1 to {_MOST_PREDICTIONS}.")
+        return [
+            {"token": f.token, "logit": f.logit, "probability": f.probability}
+            for f in registry.get(model).fill(text, top_k=top_k)
+        ]
+
+    def cards() -> list[dict[str, Any]]:
+        """Return the shipped prompt cards: templates, label words, examples and sources."""
+        return [Prompt.load(resources.card_path(name)).to_json() for name in resources.card_names()]
+
+    def models() -> list[str]:
+        """Return the names of the models that this app offers, the default one first."""
+        return list(registry.settings.model_names)
+
+    for endpoint in (classify, fill, cards, models):
+        gr.api(
+            _told(endpoint),
+            api_name=endpoint.__name__,
+            concurrency_id="model",
+            concurrency_limit=registry.settings.concurrency,
+        )
+
+
+def _told(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the endpoint with user errors as ``gr.Error``, which carries its sentence to the client."""
+
+    @functools.wraps(endpoint)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return endpoint(*args, **kwargs)
+        except PlaygroundError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return guarded

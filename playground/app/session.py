@@ -1,0 +1,121 @@
+"""What the page's listeners share: reading the inputs, scoring, and turning errors into one line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from playground.app.markup import notice
+from playground.app.registry import Registry
+from playground.engine import Explanation
+from playground.errors import PlaygroundError
+from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer
+
+log = logging.getLogger("playground")
+BROKEN = "Something went wrong on our side; your text is untouched. Please try again."
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The values of the Classify inputs, in the order in which they are wired."""
+
+    model: str
+    text: str
+    second_text: str
+    template: str
+    label_words: str
+    aggregation: str
+    calibration: str
+    domain: str
+    prior_texts: str
+    fill_order: str
+    pieces: str
+
+    def prompt(self) -> Prompt:
+        """Return the prompt as edited; raises PlaygroundError for what is missing or wrong."""
+        return Prompt(
+            Template(self.template or ""),
+            Verbalizer.from_text(self.label_words or ""),
+            ScoringOptions(
+                aggregation=self.aggregation,
+                calibration=self.calibration,
+                domain=(self.domain or "").strip(),
+                prior_texts=tuple(t for t in (self.prior_texts or "").splitlines() if t.strip()),
+                fill_order=self.fill_order,
+                pieces=self.pieces,
+            ),
+        )
+
+    def row(self, prompt: Prompt) -> dict[str, str]:
+        """Return the texts by field, for a template with up to two fields."""
+        fields = prompt.template.fields
+        if len(fields) > 2:
+            raise PlaygroundError(
+                f"The template takes {len(fields)} texts and the page has two; use the Python API."
+            )
+        return dict(zip(fields, (self.text or "", self.second_text or ""), strict=False))
+
+
+def explain(registry: Registry, inputs: Inputs) -> Explanation:
+    """Return the live result of Classify. No visitor's state is kept."""
+    prompt = inputs.prompt()
+    return registry.get(inputs.model).explain(inputs.row(prompt), prompt)
+
+
+Updates = dict[Any, Any]
+Listener = Callable[..., Updates]
+
+
+def said_in(told: gr.HTML) -> Callable[[Listener], Listener]:
+    """Decorate a listener that returns updates by component: what went wrong is said in ``told``.
+
+    After an error no other component changes, so that the last result stays on the page.
+    """
+
+    def decorate(listener: Listener) -> Listener:
+        @functools.wraps(listener)
+        def guarded(*args: Any, **kwargs: Any) -> Updates:
+            try:
+                return {told: notice(""), **listener(*args, **kwargs)}
+            except PlaygroundError as error:
+                return {told: notice(str(error), error=True)}
+            except Exception:
+                log.exception("a listener failed")
+                return {told: notice(BROKEN, error=True)}
+
+        return guarded
+
+    return decorate
+
+
+def download(name: str, kind: str, text: str) -> str:
+    """Return what the page's download script takes: a file's name, MIME type and text."""
+    return json.dumps({"name": name, "type": kind, "text": text})
+
+
+def live(registry: Registry) -> dict[str, Any]:
+    """Return the wiring of live events: the newest edit always wins, and nothing flickers."""
+    return {
+        "trigger_mode": "always_last",
+        "show_progress": "hidden",
+        "concurrency_id": "model",
+        "concurrency_limit": registry.settings.concurrency,
+        "api_visibility": "private",
+    }
+
+
+def quiet() -> dict[str, Any]:
+    """Return the wiring of a click that is no public endpoint."""
+    return {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def joined(values: Sequence[str]) -> tuple[str, str]:
+    """Return the first two of ``values``, missing ones empty."""
+    first, second, *_ = [*values, "", ""]
+    return first, second

@@ -1,0 +1,68 @@
+"""The state of the page as a link, and what a link restores. Nothing is kept on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from playground.errors import PlaygroundError, shorten
+from playground.prompts import Prompt
+from playground.prompts import link as links
+
+TABS = ("classify", "fill")
+_TEXTS = 2
+
+
+@dataclass(frozen=True)
+class PageState:
+    """What a link holds: the prompt, the texts of Classify, the sentences of Fill, model and tab."""
+
+    prompt: Prompt
+    texts: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+    model: str = ""
+    tab: str = "classify"
+
+    def token(self) -> str:
+        """Return the state as the value of the link's ``p``."""
+        state: dict[str, Any] = {
+            "card": self.prompt.to_json(),
+            "texts": list(self.texts),
+            "sentences": list(self.sentences),
+            "model": self.model,
+            "tab": self.tab,
+        }
+        return links.pack({key: value for key, value in state.items() if value})
+
+    @classmethod
+    def from_token(cls, token: str) -> PageState:
+        """Return the state of a link; a link of a card alone (``Prompt.link``) opens too."""
+        data = links.unpack(token)
+        prompt = Prompt.from_json(data.get("card", data))
+        if "card" not in data:
+            return cls(prompt, _first_example(prompt))
+        tab = data.get("tab", "classify")
+        if tab not in TABS:
+            raise PlaygroundError(f"The link opens the tab {shorten(tab)}, which this app has not.")
+        model = data.get("model", "")
+        if not isinstance(model, str):
+            raise PlaygroundError(f"The link names the model {shorten(model)}; it must be text.")
+        return cls(prompt, _texts(data, "texts"), _texts(data, "sentences"), model, tab)
+
+
+def _texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = data.get(key, [])
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise PlaygroundError(f"The link's {key} must be a list of texts; copy the link again.")
+    if len(values) > _TEXTS or not all(isinstance(value, str) for value in values):
+        raise PlaygroundError(
+            f"The link's {key} must be at most {_TEXTS} texts; copy the link again."
+        )
+    return tuple(values)
+
+
+def _first_example(prompt: Prompt) -> tuple[str, ...]:
+    if not prompt.examples:
+        return ()
+    return tuple(prompt.template.bind(prompt.examples[0]).values())[:_TEXTS]

@@ -1,0 +1,22 @@
+// Runs once in each of our HTML components: buttons report themselves, results are read out.
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-act]');
+  if (button) trigger('click', { act: button.dataset.act, arg: button.dataset.arg });
+});
+element.addEventListener('change', async (event) => {
+  const input = event.target.closest('input[type=file]');
+  if (!input || !input.files.length) return;
+  const file = input.files[0];
+  const text = file.size > 1048576 ? ' '.repeat(1048577) : await file.text();
+  input.value = '';
+  trigger('click', { act: 'open', arg: text });
+});
+let timer = null;
+watch('value', () => {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const result = element.querySelector('[data-summary]');
+    const region = document.getElementById('pp-live');
+    if (result && region) region.textContent = result.dataset.summary;
+  }, 1000);
+});
