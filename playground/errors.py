@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 
 class PlaygroundError(Exception):
     """What a user did wrong: one clear sentence with the value, and what to do about it.
@@ -13,5 +15,7 @@ class PlaygroundError(Exception):
 
 def shorten(value: object, limit: int = 40) -> str:
     """Return ``value`` quoted on one line, cut to ``limit`` characters, for use in a message."""
-    text = " ".join(str(value).split())
+    # a list or mapping of any size or depth is cut by reprlib before it is written out
+    shown = reprlib.repr(value) if isinstance(value, list | tuple | dict) else str(value)
+    text = " ".join(shown.split())
     return f'"{text}"' if len(text) <= limit else f'"{text[: limit - 1]}…"'

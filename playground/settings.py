@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 
 from playground.errors import PlaygroundError, shorten
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
+_READ = ("PLAYGROUND_", "SPACE_ID")
 
 
-def _row(default: str | int | bool, help: str, minimum: int | None = None):
-    return field(default=default, metadata={"help": help, "minimum": minimum})
+def _row(
+    default: str | int | bool,
+    help: str,
+    minimum: int | None = None,
+    maximum: int | None = None,
+):
+    return field(default=default, metadata={"help": help, "range": (minimum, maximum)})
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Settings:
     queue_size: int = _row(64, "Requests that may wait; the next one is told that it is busy.", 1)
     host: str = _row("127.0.0.1", "Address the app listens on; 0.0.0.0 for a class network.")
     port: int = _row(
-        7860, "Port the app listens on; the next free one is taken if it is in use.", 1
+        7860, "Port the app listens on; the next free one is taken if it is in use.", 1, 65_535
     )
 
     @classmethod
@@ -66,9 +73,15 @@ class Settings:
             values |= {"hosted": True, "host": "0.0.0.0"}
         for row in fields(cls):
             name = override_name(row.name)
-            if name in env:
-                values[row.name] = _parse(name, env[name], row.default, row.metadata["minimum"])
+            raw = env.get(name)
+            if raw is None or (isinstance(row.default, str) and not raw.strip()):
+                continue  # a text that is set to nothing is not set
+            values[row.name] = _parse(name, raw, row.default, row.metadata["range"])
         return cls(**values)  # type: ignore[arg-type]
+
+    def with_model(self, model: str) -> Settings:
+        """Return these settings with another model that opens first."""
+        return replace(self, model=model)
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -82,7 +95,9 @@ def override_name(setting: str) -> str:
     return f"PLAYGROUND_{setting.upper()}"
 
 
-def _parse(name: str, raw: str, default: object, minimum: int | None) -> str | int | bool:
+def _parse(
+    name: str, raw: str, default: object, limits: tuple[int | None, int | None]
+) -> str | int | bool:
     value = raw.strip()
     if isinstance(default, bool):
         if value.lower() in _TRUE | _FALSE:
@@ -93,12 +108,21 @@ def _parse(name: str, raw: str, default: object, minimum: int | None) -> str | i
             number = int(value)
         except ValueError:
             raise PlaygroundError(f"{name} is {shorten(raw)}; set it to a whole number.") from None
+        minimum, maximum = limits
         if minimum is not None and number < minimum:
             raise PlaygroundError(f"{name} is {number}; the least is {minimum}.")
+        if maximum is not None and number > maximum:
+            raise PlaygroundError(f"{name} is {number}; the most is {maximum}.")
         return number
     return value
 
 
 def settings() -> Settings:
-    """Return the settings of this process, read from the environment now."""
-    return Settings.from_environment()
+    """Return the settings of this process, as its environment says now."""
+    found = {key: os.environ[key] for key in os.environ if key.startswith(_READ)}
+    return _known(frozenset(found.items()))
+
+
+@lru_cache(maxsize=8)
+def _known(environ: frozenset[tuple[str, str]]) -> Settings:
+    return Settings.from_environment(dict(environ))

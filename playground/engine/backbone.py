@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import HFValidationError
-from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
@@ -139,9 +138,9 @@ def resolve(model: str | os.PathLike[str] | None, settings: Settings) -> Source:
         )
     if text in shipped:
         return Source(text, str(shipped[text]), True)
-    folder = Path(text).expanduser()
     if not settings.hosted or text in listed:
-        if folder.is_dir():
+        folder = Path(os.path.expanduser(text))
+        if os.path.isdir(folder):  # False, too, for what cannot be a path
             if not (folder / "config.json").is_file():
                 raise PlaygroundError(
                     f"The folder {shorten(text, 120)} has no config.json; "
@@ -164,7 +163,7 @@ def choose_device(wanted: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(wanted)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError, NotImplementedError):
         raise PlaygroundError(
             f"The device {shorten(wanted)} is not there; use auto, cpu, cuda or mps."
@@ -172,13 +171,30 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+def choose_threads(settings: Settings) -> int:
+    """Set torch's CPU threads for this process as the settings say, and return their number.
+
+    By default one core is left free: torch threads that wait for a busy core wait for each other.
+    """
+    count = settings.threads or max(1, (os.cpu_count() or 2) - 1)
+    torch.set_num_threads(count)
+    return count
+
+
 def verify_checksums(folder: Path) -> None:
     """Compare the files that ``SHA256SUMS`` in ``folder`` lists; without the list, do nothing."""
     listing = folder / CHECKSUMS
     if not listing.is_file():
         return
-    for line in listing.read_text(encoding="utf-8").splitlines():
+    for line in listing.read_text(encoding="utf-8", errors="replace").split("\n"):
+        if not line.strip():
+            continue
         digest, _, name = line.partition("  ")
+        if not Path(name).name:
+            raise PlaygroundError(
+                f"The model {folder.name} is damaged: its list {CHECKSUMS} cannot be read; "
+                "get the project again."
+            )
         file = folder / Path(name).name
         if not file.is_file():
             raise PlaygroundError(
@@ -228,7 +244,9 @@ def _read(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         )
     except (OSError, HFValidationError, json.JSONDecodeError) as error:
         raise PlaygroundError(_unreadable(source, error)) from None
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except PlaygroundError:
+        raise
+    except Exception as error:  # a damaged file makes transformers and tokenizers raise any kind
         raise PlaygroundError(
             f"The model {shorten(source.name, 80)} cannot be read; its files are damaged or of a kind "
             f"that transformers does not know ({type(error).__name__}); get it again."
@@ -249,6 +267,11 @@ def _read(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise PlaygroundError(
             f"The checkpoint {shorten(source.name, 80)} is incomplete: {len(missing)} weights such "
             f"as {missing[0]} are missing; get it again."
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # made up where its files are missing
+        raise PlaygroundError(
+            f"The tokenizer of {shorten(source.name, 80)} has no words; its files are missing or "
+            "damaged: get the model again."
         )
     if len(tokenizer) > config.vocab_size:
         raise PlaygroundError(

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding, Regex, Tokenizer
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
+from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerBase
 
 from playground.errors import PlaygroundError, shorten
@@ -69,8 +71,8 @@ class Encoder:
             )
         self.max_tokens = max_tokens
         self.mask_id: int = tokenizer.mask_token_id
-        self.unknown_id: int | None = tokenizer.unk_token_id
         self.special_ids = frozenset(tokenizer.all_special_ids)
+        self.special_tokens = frozenset(tokenizer.all_special_tokens)
         self.uses_type_ids = "token_type_ids" in tokenizer.model_input_names
         self.pad_id: int = tokenizer.pad_token_id or 0
         self.mask_token: str = tokenizer.mask_token
@@ -78,6 +80,7 @@ class Encoder:
         backend.no_padding()
         backend.no_truncation()
         backend.encode_special_tokens = True
+        _forget_spellings(backend, sorted(self.special_tokens))
         own = tokenizer.added_tokens_decoder.get(self.mask_id)
         self._marker = f"\ue000{secrets.token_hex(12)}\ue001"
         marker = AddedToken(
@@ -142,13 +145,13 @@ class Encoder:
         """Raise PlaygroundError if a label word has no pieces or unknown or special ones."""
         if not ids:
             raise PlaygroundError(f"Label word {shorten(word)} has no token in this model.")
-        if self.unknown_id is not None and self.unknown_id in ids:
-            raise PlaygroundError(
-                f"Label word {shorten(word)} is unknown to this model; choose another word."
-            )
-        if self.special_ids.intersection(ids):
+        if word in self.special_tokens:
             raise PlaygroundError(
                 f"Label word {shorten(word)} is a special token of this model; choose a plain word."
+            )
+        if self.special_ids.intersection(ids):  # the unknown token is one of them
+            raise PlaygroundError(
+                f"Label word {shorten(word)} is unknown to this model; choose another word."
             )
 
     def _plain(self, text: str) -> Encoding:
@@ -209,7 +212,9 @@ class Encoder:
             while start < end and text[start].isspace():
                 start += 1
             for index, (sequence, first, last) in enumerate(prompt.fields):
-                if sequence == number and first <= start and end <= last and start < end:
+                # a token of white space alone has no width here; texts neither start nor end in one
+                inside = first <= start and end <= last if start < end else first < start < last
+                if sequence == number and inside:
                     owned[index].append(place)
                     break
         dropped: set[int] = set()
@@ -223,6 +228,26 @@ class Encoder:
                 )
             dropped.add(longest.pop())
         return dropped
+
+
+def _forget_spellings(backend: Tokenizer, special: Sequence[str]) -> None:
+    """Keep the model of ``backend`` from reading a spelled-out special token as that token.
+
+    SentencePiece vocabularies (XLM-R, DeBERTa) hold "<mask>" or "[SEP]" as an ordinary piece too, so
+    that ``encode_special_tokens`` alone does not keep it text. A cut behind its first character does.
+    """
+    spelled = []
+    for token in special:
+        encoding = backend.encode(token, add_special_tokens=False)
+        found = zip(encoding.ids, encoding.offsets, strict=True)
+        own = backend.token_to_id(token)
+        if any(i == own and end - start > 1 for i, (start, end) in found):
+            spelled.append(token)
+    if spelled:
+        first = "|".join(f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in spelled)
+        cut = Split(Regex(first), "merged_with_previous")
+        usual = backend.pre_tokenizer
+        backend.pre_tokenizer = cut if usual is None else PreTokenizers([usual, cut])
 
 
 def _clean(text: str) -> str:

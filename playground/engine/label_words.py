@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -71,8 +71,14 @@ class Vocabulary:
         return words
 
     def tokens(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """Return the vocabulary's own spelling of ``ids``."""
-        return tuple(self._backbone.tokenizer.convert_ids_to_tokens(list(ids)))
+        """Return the vocabulary's own spelling of ``ids``; a row without a token shows its number."""
+        spelled = self._backbone.tokenizer.convert_ids_to_tokens(list(ids))
+        return tuple(
+            f"[no token {number}]"
+            if token is None
+            else token  # a vocabulary padded to a round size
+            for number, token in zip(ids, spelled, strict=True)
+        )
 
     def readable(self, token: int) -> str:
         """Return a token as a person writes it, without marks for spaces."""
@@ -80,21 +86,36 @@ class Vocabulary:
         return text or self.tokens([token])[0]
 
     def suggest(
-        self, word: WordPieces, logits: torch.Tensor, *, taken: Collection[str] = (), count: int = 2
+        self,
+        word: WordPieces,
+        logits: torch.Tensor,
+        *,
+        own: Sequence[WordPieces] = (),
+        others: Sequence[WordPieces] = (),
+        count: int = 2,
     ) -> tuple[str, ...]:
         """Return whole words of one piece to take instead of a word that splits.
 
         Of the words that the model itself expects at the mask (``logits``, (V,)), those whose
-        embedding is nearest to the mean of the pieces' embeddings.
+        embedding is nearest to the pieces and to the label's ``own`` words, and far from the
+        ``others``, so that a suggestion keeps to its side.
         """
         likely = logits.topk(min(_FITTING, len(logits))).indices.tolist()
         fitting = [i for i in likely if i in self._whole_words and i not in word.ids]
-        pieces = self._embeddings(word.ids).mean(0)  # (H,)
-        nearness = torch.cosine_similarity(self._embeddings(fitting), pieces[None], dim=-1)
-        ordered = [
-            self._whole_words[fitting[k]] for k in nearness.argsort(descending=True).tolist()
-        ]
-        avoid = {word.text.lower(), *(other.lower() for other in taken)}
+        candidates = self._embeddings(fitting)  # (F, H)
+
+        def nearness(ids: Sequence[int]) -> torch.Tensor:
+            if not ids:
+                return torch.zeros(len(fitting))
+            return torch.cosine_similarity(candidates, self._embeddings(ids).mean(0)[None], dim=-1)
+
+        fit = (
+            nearness(word.ids)
+            + nearness([i for w in own if w != word for i in w.ids])
+            - nearness([i for w in others for i in w.ids])
+        )
+        ordered = [self._whole_words[fitting[k]] for k in fit.argsort(descending=True).tolist()]
+        avoid = {w.text.lower() for w in (word, *own, *others)}
         return tuple([w for w in dict.fromkeys(ordered) if w.lower() not in avoid][:count])
 
     def _embeddings(self, ids: Sequence[int]) -> torch.Tensor:
@@ -117,9 +138,14 @@ class Vocabulary:
 
 def text_before_mask(template: Template) -> str:
     """Return the character that stands before the first mask: "" at the start, " " after a text."""
-    before = ""
+    before, paired = "", False
     for part in template.parts:
         if part.kind == "mask":
             break
-        before = {"literal": part.value[-1:], "sep": ""}.get(part.kind, " ")
+        if part.kind == "literal":  # white space behind {sep} belongs to neither side
+            text = part.value.lstrip() if paired and not before else part.value
+            before = text[-1:] or before
+        else:
+            paired = paired or part.kind == "sep"
+            before = "" if part.kind == "sep" else " "
     return before

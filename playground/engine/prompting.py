@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
@@ -23,6 +24,7 @@ from playground.prompts.template import Row
 from playground.settings import Settings
 
 STOPPED = "Not scored: the run was stopped."
+_PROMPTS_KNOWN = 128
 
 
 class Prompting:
@@ -50,6 +52,11 @@ class Prompting:
         )
         self.vocabulary = Vocabulary(self.backbone)
         self.runner = Runner(self.backbone, self.settings)
+        # what depends on the prompt alone is worked out once, so that typing a text costs its own
+        # forward pass and little else
+        self._pieces = lru_cache(maxsize=_PROMPTS_KNOWN)(self.vocabulary.encode_prompt)
+        self._priors = lru_cache(maxsize=_PROMPTS_KNOWN)(self._read_priors)
+        self._prior_prompts = lru_cache(maxsize=_PROMPTS_KNOWN)(self._encode_priors)
 
     def classify(
         self,
@@ -70,8 +77,9 @@ class Prompting:
         """
         if isinstance(rows, str):
             raise PlaygroundError(f"classify takes a list of texts; write [{shorten(rows)}].")
-        pieces = self.vocabulary.encode_prompt(prompt)
-        priors = self._priors(prompt, pieces)
+        prompt = _bare(prompt)
+        pieces = self._pieces(prompt)
+        priors = self._priors(prompt)
         errors: dict[int, str] = {}
         encoded = self._encode(rows, prompt.template, errors)
         kept = list(encoded)
@@ -144,43 +152,28 @@ class Prompting:
         weights, aggregation or calibration alone runs no model (a new word of several pieces runs
         once).
         """
-        pieces = self.vocabulary.encode_prompt(prompt)
+        prompt = _bare(prompt)
+        pieces = self._pieces(prompt)
         self._check_length(row, prompt.template)
         segments = prompt.template.render(row)
         encoded = self.backbone.encoder.encode_one(segments)
         neutral = replace(prompt, scoring=replace(prompt.scoring, calibration="contextual"))
         # one forward pass for the text and its content-free twins
-        self.runner.logits([encoded, *self._prior_prompts(neutral)[0]])
-        ghost = self._priors(neutral, pieces)
-        priors = ghost if prompt.scoring == neutral.scoring else self._priors(prompt, pieces)
+        logits, expected = [
+            rows[0] for rows in self.runner.logits([encoded, *self._prior_prompts(neutral)[0]])[:2]
+        ]  # (V,) each: at the mask of the text, and of its first content-free twin
+        ghost, priors = self._priors(neutral), self._priors(prompt)
         table = self.runner.live_table(
             [encoded], self._with_masks([row], prompt.template), pieces, prompt.scoring
         )
         uncalibrated, final = label_log_probs(table, prompt, priors)
-        logits = self.runner.logits([encoded])[0][0]  # (V,)
         return Explanation(
             labels=prompt.verbalizer.names,
             probabilities=final[0].exp().double().numpy(),
             uncalibrated=uncalibrated[0].exp().double().numpy(),
             prior=ghost.label_prior().exp().double().numpy(),
-            words=tuple(
-                self._word_score(
-                    word,
-                    float(score),
-                    logits,
-                    label=prompt.verbalizer.names[label],
-                    weight=entry.weight,
-                    taken=[other.text for other in prompt.verbalizer.words],
-                )
-                for word, entry, label, score in zip(
-                    pieces,
-                    prompt.verbalizer.words,
-                    prompt.verbalizer.label_of_word,
-                    table.scores[0],
-                    strict=True,
-                )
-            ),
-            mass=min(1.0, float(scoring.vocabulary_mass(table.scores)[0])),
+            words=self._word_scores(table.scores[0], logits, expected, prompt, pieces),
+            mass=float(scoring.vocabulary_mass(table.scores)[0]),
             top=self._top(logits, top_k),
             segments=segments,
             tokens=len(encoded),
@@ -254,7 +247,7 @@ class Prompting:
             sum(float(logits[known[token]]) for token in tokens if token in known)
             for tokens in (token_list1, token_list2)
         ]
-        return torch.tensor(sums).softmax(0)
+        return torch.tensor(sums, dtype=torch.float32).softmax(0)
 
     # ---- parts --------------------------------------------------------------------------------
 
@@ -314,40 +307,66 @@ class Prompting:
                 "shorten it."
             ) from None
 
-    def _prior_prompts(self, prompt: Prompt) -> tuple[list[Encoded], list[Row], Template]:
+    def _encode_priors(self, prompt: Prompt) -> tuple[list[Encoded], list[Row], Template]:
         """Return the prompts whose scores are the calibration prior, with their rows and template."""
         rows, template = prior_rows(prompt)
-        encode = self.backbone.encoder.encode_one
-        return [encode(template.render(row)) for row in rows], rows, template
+        encoded = []
+        for result in self.backbone.encoder.encode([template.render(row) for row in rows]):
+            if isinstance(result, PlaygroundError):
+                raise result
+            encoded.append(result)
+        return encoded, rows, template
 
-    def _priors(self, prompt: Prompt, pieces: Sequence[WordPieces]) -> Priors:
+    def _read_priors(self, prompt: Prompt) -> Priors:
         if prompt.scoring.calibration == "none":
             return Priors()
         encoded, rows, template = self._prior_prompts(prompt)
         table = self.runner.live_table(
-            encoded, self._with_masks(rows, template), pieces, prompt.scoring
+            encoded, self._with_masks(rows, template), self._pieces(prompt), prompt.scoring
         )
         if prompt.scoring.calibration == "corpus":
             return Priors(word=scoring.word_prior(table.scores))
         uncalibrated, _ = label_log_probs(table, prompt, Priors())
         return Priors(label=scoring.content_free_prior(uncalibrated))
 
-    def _word_score(
+    def _word_scores(
         self,
-        word: WordPieces,
-        log_prob: float,
+        scores: torch.Tensor,
         logits: torch.Tensor,
-        *,
-        label: str = "",
-        weight: float = 1.0,
-        taken: Sequence[str] = (),
-    ) -> WordScore:
-        tokens = self.vocabulary.tokens(word.ids)
-        if word.single:
-            rank = int((logits > logits[word.ids[0]]).sum()) + 1
-            return WordScore(word.text, label, weight, tokens, log_prob, rank)
-        suggestions = self.vocabulary.suggest(word, logits, taken=taken)
-        return WordScore(word.text, label, weight, tokens, log_prob, None, suggestions)
+        expected: torch.Tensor,
+        prompt: Prompt,
+        pieces: Sequence[WordPieces],
+    ) -> tuple[WordScore, ...]:
+        """Return each label word's score (W,) with its rank among ``logits`` (V,).
+
+        A word of several pieces has no rank; it gets suggestions that fit ``expected`` (V,).
+        """
+        verbalizer = prompt.verbalizer
+        found = []
+        for i, (word, entry, label) in enumerate(
+            zip(pieces, verbalizer.words, verbalizer.label_of_word, strict=True)
+        ):
+            base = self._word_score(word, float(scores[i]), logits)
+            suggestions: tuple[str, ...] = ()
+            if not word.single:
+                own = [
+                    w for w, k in zip(pieces, verbalizer.label_of_word, strict=True) if k == label
+                ]
+                others = [w for w in pieces if w not in own]
+                suggestions = self.vocabulary.suggest(word, expected, own=own, others=others)
+            found.append(
+                replace(
+                    base,
+                    label=verbalizer.names[label],
+                    weight=entry.weight,
+                    suggestions=suggestions,
+                )
+            )
+        return tuple(found)
+
+    def _word_score(self, word: WordPieces, log_prob: float, logits: torch.Tensor) -> WordScore:
+        rank = int((logits > logits[word.ids[0]]).sum()) + 1 if word.single else None
+        return WordScore(word.text, "", 1.0, self.vocabulary.tokens(word.ids), log_prob, rank)
 
     def _top(self, logits: torch.Tensor, count: int) -> tuple[Fill, ...]:
         """Return the ``count`` best tokens of one mask, (V,) -> at most ``count``."""
@@ -359,3 +378,8 @@ class Prompting:
                 best.indices.tolist(), best.values.tolist(), probabilities.tolist(), strict=True
             )
         )
+
+
+def _bare(prompt: Prompt) -> Prompt:
+    """Return what scores of a prompt, without its card: equal prompts share what is worked out."""
+    return Prompt(prompt.template, prompt.verbalizer, prompt.scoring)

@@ -77,5 +77,8 @@ def reduce_pieces(piece_log_probs: torch.Tensor, reduction: str) -> torch.Tensor
 
 
 def vocabulary_mass(word_log_probs: torch.Tensor) -> torch.Tensor:
-    """Return the share of probability that all label words hold together, (N, W) -> (N,)."""
-    return word_log_probs.exp().sum(-1)
+    """Return the share of probability that all label words hold together, (N, W) -> (N,).
+
+    At most 1: the mean of a split word's pieces is no probability, and many of them might add up.
+    """
+    return word_log_probs.exp().sum(-1).clamp(max=1.0)

@@ -18,8 +18,10 @@ _MAX_JSON_BYTES = 1 << 20
 
 def pack(data: Mapping[str, Any]) -> str:
     """Return ``data`` as ``"1.<base64url of deflated JSON>"``; PlaygroundError if it is too long."""
-    raw = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    packed = base64.urlsafe_b64encode(zlib.compress(raw, 9)).rstrip(b"=").decode("ascii")
+    raw = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # a lone surrogate becomes \udXXX, its JSON escape, so that any text comes back as it was
+    deflated = zlib.compress(raw.encode("utf-8", "backslashreplace"), 9)
+    packed = base64.urlsafe_b64encode(deflated).rstrip(b"=").decode("ascii")
     token = f"{VERSION}.{packed}"
     limit = settings().max_link_chars
     if len(token) > limit:
@@ -38,7 +40,7 @@ def unpack(token: str) -> dict[str, Any]:
             f"The link has {len(token):,} characters, the most is {limit:,}; it was not opened."
         )
     version, dot, packed = token.partition(".")
-    if not dot or not version.isascii() or not version.isdigit():
+    if not dot or not version.isascii() or not version.isdigit() or len(version) > 6:
         raise PlaygroundError(f"The link {shorten(token)} is not a prompt link; copy it again.")
     if int(version) != VERSION:
         raise PlaygroundError(

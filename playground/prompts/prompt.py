@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from playground import resources
 from playground.errors import PlaygroundError, shorten
@@ -22,6 +23,7 @@ _KEYS = (
     "name", "task", "language", "description", "templates", "labels", "scoring", "examples", "source",
 )  # fmt: skip
 _MAX_CARD_BYTES = 1 << 20
+_MAX_TEMPLATES = 256
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Prompt:
     """A pattern-verbalizer pair (Schick and Schütze 2021) with its scoring choices.
 
     template and verbalizer score; alternatives are further templates of the card, and the other
-    fields describe it. The template has exactly one mask.
+    fields describe it. The template has exactly one mask, and every example is a row of it.
     """
 
     template: Template
@@ -50,6 +52,9 @@ class Prompt:
             raise PlaygroundError(
                 f"The task is {shorten(self.task)}; it must be one of {', '.join(TASKS)}."
             )
+        rows = [(example, self.template.bind(example)) for example in self.examples]
+        examples = tuple(row if isinstance(row, str | Mapping) else bound for row, bound in rows)
+        object.__setattr__(self, "examples", examples)
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -65,9 +70,9 @@ class Prompt:
         try:
             with path.open("rb") as file:
                 raw = file.read(_MAX_CARD_BYTES + 1)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise PlaygroundError(
-                f"The prompt card {shorten(source, 120)} cannot be read ({error.strerror}); "
+                f"The prompt card {shorten(source, 120)} cannot be read ({_reason(error)}); "
                 f"give a file, or one of {', '.join(resources.card_names())}."
             ) from None
         if len(raw) > _MAX_CARD_BYTES:
@@ -94,6 +99,10 @@ class Prompt:
         templates = data.get("templates")
         if not isinstance(templates, Sequence) or isinstance(templates, str) or not templates:
             raise PlaygroundError('The prompt card needs "templates", a list with at least one.')
+        if len(templates) > _MAX_TEMPLATES:
+            raise PlaygroundError(
+                f"The prompt card has {len(templates):,} templates; the most is {_MAX_TEMPLATES}."
+            )
         if "labels" not in data:
             raise PlaygroundError('The prompt card needs "labels", a list of words for each label.')
         first, *others = (Template(source) for source in templates)
@@ -108,8 +117,6 @@ class Prompt:
         examples = data.get("examples", [])
         if not isinstance(examples, list) or not all(isinstance(e, str | dict) for e in examples):
             raise PlaygroundError('"examples" of the card must be a list of texts or objects.')
-        for example in examples:
-            first.bind(example)
         return cls(
             first,
             Verbalizer(data["labels"]),
@@ -132,7 +139,8 @@ class Prompt:
             "examples": list(self.examples),
             "source": self.source,
         }
-        return {key: value for key, value in card.items() if value not in ("", [], {})}
+        kept = ("name", "language")  # their defaults are not empty
+        return {key: value for key, value in card.items() if value or key in kept}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the card; the file is replaced whole or not at all."""
@@ -142,12 +150,16 @@ class Prompt:
             handle, name = tempfile.mkstemp(
                 dir=target.parent, prefix=target.name, suffix=".partial"
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise PlaygroundError(
-                f"The card cannot be written to {shorten(path, 120)} ({error.strerror})."
+                f"The card cannot be written to {shorten(path, 120)} ({_reason(error)})."
             ) from None
         try:
-            with open(handle, "w", encoding="utf-8") as file:
+            # a lone surrogate becomes \udXXX, its JSON escape
+            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                mask = os.umask(0)  # a temporary file is private; a card is as open as other files
+                os.umask(mask)
+                os.chmod(name, 0o666 & ~mask)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -161,18 +173,24 @@ class Prompt:
 
     def link(self, base: str = "") -> str:
         """Return a URL that opens this prompt in the app at ``base``."""
-        return f"{base}?p={links.pack(self.to_json())}"
+        return f"{base}{'&' if '?' in base else '?'}p={links.pack(self.to_json())}"
 
     @classmethod
     def from_link(cls, url: str) -> Prompt:
         """Return the prompt of :meth:`link`'s URL, or of the part behind ``?p=`` alone."""
-        return cls.from_json(links.unpack(url.rpartition("?p=")[2]))
+        token = parse_qs(urlsplit(url).query).get("p", [url])[0]
+        return cls.from_json(links.unpack(token))
 
     def with_template(self, template: Template | str) -> Prompt:
-        """Return this prompt with another template in use; the card's templates stay listed."""
+        """Return this prompt with another template in use; the card's templates stay listed.
+
+        Examples stay unless the template takes a text that they do not have.
+        """
         chosen = template if isinstance(template, Template) else Template(template)
         others = tuple(other for other in self.templates if other != chosen)
-        return replace(self, template=chosen, alternatives=others)
+        fitting = set(chosen.fields) <= set(self.template.fields)
+        examples = self.examples if fitting else ()
+        return replace(self, template=chosen, alternatives=others, examples=examples)
 
     def to_python(self, rows: Sequence[Row] = (), *, model: str | None = None) -> str:
         """Return a program that scores ``rows`` with this prompt, ready to paste and run."""
@@ -186,9 +204,9 @@ class Prompt:
             chosen = ", ".join(f"{key}={value!r}" for key, value in options.items())
             arguments.append(f"    ScoringOptions({chosen})")
             names.insert(2, "ScoringOptions")
-        texts = (
-            list(rows) or list(self.examples[:1]) or ["" if len(self.template.fields) < 2 else {}]
-        )
+        fields = self.template.fields
+        empty = "" if len(fields) < 2 else dict.fromkeys(fields, "")
+        texts = list(rows) or list(self.examples[:1]) or [empty]
         return "\n".join(
             [
                 f"from playground import {', '.join(names)}",
@@ -201,6 +219,10 @@ class Prompt:
                 "",
             ]
         )
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or "not a file name"
 
 
 def _word_code(word: str | dict[str, Any]) -> str | tuple[str, float]:

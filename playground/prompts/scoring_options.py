@@ -66,7 +66,7 @@ class ScoringOptions:
                 )
         for name in ("content_free", "prior_texts"):
             texts = getattr(self, name)
-            if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
                 raise PlaygroundError(f"{name} is {shorten(texts)}; it must be a list of texts.")
             object.__setattr__(self, name, tuple(texts))
         if not isinstance(self.domain, str):

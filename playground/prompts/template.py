@@ -208,4 +208,4 @@ class Template:
 
 
 def _listed(names) -> str:
-    return ", ".join(f"{{{name}}}" for name in list(names)[:12])
+    return ", ".join(f"{{{str(name)[:40]}}}" for name in list(names)[:12])

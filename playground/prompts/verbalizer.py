@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from playground.settings import settings
 
 MAX_WORD_CHARS = 60
 MAX_LABEL_CHARS = 60
+_MAX_CHARS_PER_WORD = 200  # of the text form: the word, its weight, and its label before it
 _FORBIDDEN = re.compile(r"[,:*\n\r]")
 
 
@@ -41,13 +41,12 @@ class LabelWord:
             raise PlaygroundError(
                 f"The weight of {shorten(self.text)} is {shorten(self.weight)}; write a number."
             )
-        weight = float(self.weight)
-        if not (math.isfinite(weight) and 0 < weight <= 1e6):
+        if not 0 < self.weight <= 1e6:  # so is "not a number", which compares false
             raise PlaygroundError(
-                f"The weight of {shorten(self.text)} is {weight:g}; "
+                f"The weight of {shorten(self.text)} is {shorten(self.weight)}; "
                 "it must be above 0 and at most 1,000,000."
             )
-        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "weight", float(self.weight))
 
     def __str__(self) -> str:
         return self.text if self.weight == 1.0 else f"{self.text}*{self.weight!r}"
@@ -86,6 +85,12 @@ class Verbalizer:
         _check_collisions(cleaned)
         object.__setattr__(self, "labels", cleaned)
 
+    def __eq__(self, other: object) -> bool:
+        """Equal labels in the same order: the order is that of the columns of the scores."""
+        if not isinstance(other, Verbalizer):
+            return NotImplemented
+        return tuple(self.labels.items()) == tuple(other.labels.items())
+
     def __hash__(self) -> int:
         return hash(tuple(self.labels.items()))
 
@@ -110,6 +115,11 @@ class Verbalizer:
 
         Raises PlaygroundError that names the line.
         """
+        limit = settings().max_label_words * _MAX_CHARS_PER_WORD
+        if len(source) > limit:
+            raise PlaygroundError(
+                f"The label words have {len(source):,} characters; the most is {limit:,}."
+            )
         labels: dict[str, list[LabelWord]] = {}
         for number, line in enumerate(source.splitlines(), start=1):
             if not line.strip():

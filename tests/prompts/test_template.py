@@ -1,0 +1,256 @@
+"""The template grammar: parts and columns, errors, rows, and the filled prompt."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import FrozenInstanceError
+from types import MappingProxyType
+
+import pytest
+
+from playground.errors import PlaygroundError
+from playground.prompts import Segment, Template
+from playground.prompts.template import Part
+
+SLOTS = (
+    "the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {span}, {mask}, {sep}, "
+    "and {{ and }} are literal braces."
+)
+
+
+def exactly(message: str) -> str:
+    return f"^{re.escape(message)}$"
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("plain", [("literal", "plain", 1)]),
+        ("{text}", [("field", "text", 1)]),
+        ("It is {mask}.", [("literal", "It is ", 1), ("mask", "mask", 7), ("literal", ".", 13)]),
+        ("[MASK]<mask>", [("mask", "mask", 1), ("mask", "mask", 7)]),
+        ("{ mask }{\ntext }", [("mask", "mask", 1), ("field", "text", 9)]),
+        ("{text_a} {sep}{text_b}", [("field", "text_a", 1), ("literal", " ", 9), ("sep", "sep", 10), ("field", "text_b", 15)]),
+        ("a{{b}}c {mask}", [("literal", "a{b}c ", 1), ("mask", "mask", 9)]),
+        ("{{{mask}}}", [("literal", "{", 1), ("mask", "mask", 3), ("literal", "}", 9)]),
+        ("{{mask}}", [("literal", "{mask}", 1)]),
+        ("{mask}}}{{", [("mask", "mask", 1), ("literal", "}{", 7)]),
+        ("{span}{{{{", [("field", "span", 1), ("literal", "{{", 7)]),
+        ("[mask] <MASK> [MASK", [("literal", "[mask] <MASK> [MASK", 1)]),
+        ("100% %s %(x)s $x", [("literal", "100% %s %(x)s $x", 1)]),
+        ("é🎈 {mask}", [("literal", "é🎈 ", 1), ("mask", "mask", 4)]),
+    ],
+)  # fmt: skip
+def test_parts_and_columns(source, parts):
+    assert Template(source).parts == tuple(Part(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("source", "column", "shown"),
+    [
+        ("{label} {mask}", 1, '"{label}"'),
+        ("a {} {mask}", 3, '"{}"'),
+        ("{0}", 1, '"{0}"'),
+        ("{{ {Text}", 4, '"{Text}"'),
+        ("{text.__class__}", 1, '"{text.__class__}"'),
+        ("{text!r:>99999999}", 1, '"{text!r:>99999999}"'),
+        ("{mask} {text[0]}", 8, '"{text[0]}"'),
+        ("é {te\nxt}", 3, '"{te xt}"'),
+    ],
+)
+def test_an_unknown_slot_is_named_with_its_column(source, column, shown):
+    message = f"Column {column} of the template has {shown}; {SLOTS}"
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "column", "brace"),
+    [
+        ("{", 1, "{"),
+        ("a } {mask}", 3, "}"),
+        ("{mask", 1, "{"),
+        ("{text}} {mask}", 7, "}"),
+        ("{{{text", 3, "{"),
+        ("{a{mask}", 1, "{"),
+        ("}}}", 3, "}"),
+    ],
+)
+def test_a_lone_brace_is_named_with_its_column(source, column, brace):
+    message = (
+        f'Column {column} of the template has a "{brace}" without its partner; '
+        f"write {brace * 2} for a literal brace."
+    )
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template(source)
+
+
+@pytest.mark.parametrize("source", ["", "  \n\t"])
+def test_an_empty_template_is_refused(source):
+    message = "The template is empty; write a sentence with a {mask} in it."
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template(source)
+
+
+@pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), (5, "int"), (b"{mask}", "bytes")])
+def test_a_template_is_text(value, kind):
+    message = f"A template is text with a {{mask}}, not a {kind}."
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template(value)
+
+
+def test_the_longest_template_fits_and_one_more_character_does_not():
+    assert Template("x" * 2000).parts == (Part("literal", "x" * 2000, 1),)
+    message = "The template has 2,001 characters; the most is 2,000."
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template("x" * 2001)
+
+
+def test_the_longest_template_is_a_setting(monkeypatch):
+    monkeypatch.setenv("PLAYGROUND_MAX_TEMPLATE_CHARS", "6")
+    assert Template("{mask}").masks == 1
+    with pytest.raises(
+        PlaygroundError, match=exactly("The template has 7 characters; the most is 6.")
+    ):
+        Template("{mask}.")
+
+
+def test_a_pair_has_one_border():
+    message = "The template has more than one {sep}; a pair has one border."
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template("{text}{sep}{mask}{sep}")
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("{mask}", ()),
+        ("{text} {mask} {text}", ("text",)),
+        ("{hypothesis} {mask} {premise}", ("hypothesis", "premise")),
+        ("{span} {text} {span}", ("span", "text")),
+    ],
+)
+def test_fields_stand_in_order_each_once(source, names):
+    assert Template(source).fields == names
+
+
+def test_one_mask_is_what_labels_need():
+    assert Template("{text} {mask}").require_one_mask() is None
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{text}", "The template has no {mask}; put {mask} where a label word should stand."),
+        ("{{mask}}", "The template has no {mask}; put {mask} where a label word should stand."),
+        ("{mask} a [MASK] <mask>", "The template has 3 masks, the second at column 10; scoring labels takes exactly one."),
+    ],
+)  # fmt: skip
+def test_labels_need_one_mask(source, message):
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template(source).require_one_mask()
+
+
+@pytest.mark.parametrize(
+    ("source", "row", "bound"),
+    [
+        ("{text} {mask}", "good", {"text": "good"}),
+        ("{premise} {mask}", "good", {"premise": "good"}),
+        ("{mask}", "unused", {}),
+        ("{mask}", {"text": "unused"}, {}),
+        ("{text_a}{text_b}", {"text_b": "b", "text_a": "a", "id": 7}, {"text_a": "a", "text_b": "b"}),
+        ("{text_a}{text_b}", MappingProxyType({"text_b": "b", "text_a": "a"}), {"text_a": "a", "text_b": "b"}),
+        ("{hypothesis}{premise}", ["h", "p"], {"hypothesis": "h", "premise": "p"}),
+        ("{text}", ("a",), {"text": "a"}),
+    ],
+)  # fmt: skip
+def test_a_row_is_bound_to_the_fields(source, row, bound):
+    assert Template(source).bind(row) == bound
+
+
+@pytest.mark.parametrize(
+    ("source", "row", "message"),
+    [
+        ("{text_a} {text_b}", "one", 'The template takes {text_a}, {text_b}, but the row is one text "one"; give a value for each.'),
+        ("{text_a} {text_b}", {"text_a": "a", "b": "b"}, "The row has no {text_b}; it has {text_a}, {b}."),
+        ("{text}", {}, "The row has no {text}; it has nothing."),
+        ("{premise}{hypothesis}", ["a", "b", "c"], "The template takes 2 texts, {premise}, {hypothesis}; the row has 3."),
+        ("{text}", None, 'A row is a text, not "None" (NoneType).'),
+        ("{text}", 3.5, 'A row is a text, not "3.5" (float).'),
+        ("{text}", {"text": float("nan")}, 'text is "nan" (float); it must be text.'),
+        ("{premise}{hypothesis}", ["a", None], 'hypothesis is "None" (NoneType); it must be text.'),
+        ("{text}", b"a", 'text is "97" (int); it must be text.'),
+    ],
+)  # fmt: skip
+def test_a_row_that_does_not_fit_is_refused(source, row, message):
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template(source).bind(row)
+
+
+def test_the_keys_of_a_wrong_row_are_cut_in_the_message():
+    row = {letter * 1_000_000: "" for letter in "abcdefghijklmn"}
+    shown = ", ".join(f"{{{letter * 40}}}" for letter in "abcdefghijkl")
+    with pytest.raises(PlaygroundError, match=exactly(f"The row has no {{text}}; it has {shown}.")):
+        Template("{text}").bind(row)
+
+
+def test_render_keeps_each_piece_apart():
+    template = Template("{{ {text_a} {sep}{mask}, {text_b}")
+    assert template.render({"text_a": " first \n", "text_b": "second"}) == (
+        Segment("literal", "{ "),
+        Segment("field", "first", "text_a"),
+        Segment("literal", " "),
+        Segment("sep", " "),
+        Segment("mask", "[MASK]"),
+        Segment("literal", ", "),
+        Segment("field", "second", "text_b"),
+    )
+
+
+@pytest.mark.parametrize("masks", [1, 2, 5])
+def test_each_mask_is_repeated_for_a_word_of_several_pieces(masks):
+    assert Template("a <mask>.").render("", masks=masks) == (
+        Segment("literal", "a "),
+        *[Segment("mask", "[MASK]")] * masks,
+        Segment("literal", "."),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{mask}",
+        "[MASK]",
+        "<mask>",
+        "{text}",
+        "{",
+        "}}",
+        "%s %(text)s",
+        "{0.__class__}",
+        "\\1",
+        "$1",
+    ],
+)
+def test_the_text_of_a_user_is_only_text(text):
+    template = Template("{text} is {mask}.")
+    assert template.fill(text) == f"{text} is [MASK]."
+    assert [segment.kind for segment in template.render(text)] == [
+        "field",
+        "literal",
+        "mask",
+        "literal",
+    ]
+
+
+def test_a_field_that_stands_twice_is_filled_twice():
+    assert Template("{text}, {text}: {mask}").fill("ha") == "ha, ha: [MASK]"
+
+
+def test_templates_are_values():
+    template = Template("{text} {mask}")
+    assert template == Template("{text} {mask}")
+    assert hash(template) == hash(Template("{text} {mask}"))
+    assert template != Template("{text} [MASK]")
+    assert str(template) == "{text} {mask}"
+    with pytest.raises(FrozenInstanceError):
+        template.source = "x"  # type: ignore[misc]
