@@ -11,6 +11,13 @@ from playground.errors import PlaygroundError, shorten
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
+_WELL_KNOWN = (
+    "distilbert/distilbert-base-uncased",
+    "google-bert/bert-base-uncased",
+    "FacebookAI/roberta-base",
+    "FacebookAI/xlm-roberta-base",
+    "answerdotai/ModernBERT-base",
+)
 _READ = ("PLAYGROUND_", "SPACE_ID")
 
 
@@ -82,6 +89,11 @@ class Settings:
     def with_model(self, model: str) -> Settings:
         """Return these settings with another model that opens first."""
         return replace(self, model=model)
+
+    @property
+    def model_choices(self) -> tuple[str, ...]:
+        """What the picker offers: ``model_names``, and on one's own machine well-known hub models."""
+        return tuple(dict.fromkeys([*self.model_names, *(() if self.hosted else _WELL_KNOWN)]))
 
     @property
     def model_names(self) -> tuple[str, ...]:

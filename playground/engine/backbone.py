@@ -7,11 +7,15 @@ import hashlib
 import json
 import os
 import re
+import socket
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import torch
+from huggingface_hub import constants as hub_constants
 from huggingface_hub.errors import HFValidationError
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -117,9 +121,9 @@ def load_backbone(
         network = _faster_dtype(network, encoder, place)
     choice = network.dtype
     probe = _probe(encoder, place)
-    packed = pack_linears(network) if place.type == "cpu" else 0
     tolerance = 1e-4 if choice == torch.float32 else 0.25
     forward = MaskForward(network, probe, tolerance=tolerance)
+    packed = pack_linears(network) if place.type == "cpu" else 0
     junk = _sanity(forward, encoder, tokenizer, place)
     warnings = (junk,) if junk else ()
     return Backbone(
@@ -181,6 +185,24 @@ def choose_threads(settings: Settings) -> int:
     return count
 
 
+def hub_answers(seconds: float = 3.0) -> bool:
+    """Return whether the hub can be reached now; behind a proxy it is taken to be.
+
+    Asked first because the hub's client tries again for half a minute when there is no network.
+    """
+    if hub_constants.HF_HUB_OFFLINE:
+        return False
+    if urllib.request.getproxies().keys() & {"https", "all"}:
+        return True
+    hub = urlsplit(hub_constants.ENDPOINT)
+    port = hub.port or (80 if hub.scheme == "http" else 443)
+    try:
+        with socket.create_connection((hub.hostname or "", port), timeout=seconds):
+            return True
+    except OSError:
+        return False
+
+
 def verify_checksums(folder: Path) -> None:
     """Compare the files that ``SHA256SUMS`` in ``folder`` lists; without the list, do nothing."""
     listing = folder / CHECKSUMS
@@ -222,22 +244,28 @@ def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _read(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    cached_only = source.local or not hub_answers()  # a model fetched before opens without network
     quiet = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(source.location, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(
+            source.location, trust_remote_code=False, local_files_only=cached_only
+        )
         if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
             raise PlaygroundError(
                 f"The model {shorten(source.name, 80)} is a {config.model_type} without a masked-LM "
                 "head; choose a BERT-like model such as bert-base-uncased."
             )
-        tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.location, trust_remote_code=False, local_files_only=cached_only
+        )
         model, info = AutoModelForMaskedLM.from_pretrained(
             source.location,
             config=config,
             trust_remote_code=False,
+            local_files_only=cached_only,
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,

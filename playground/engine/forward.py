@@ -1,11 +1,12 @@
 """The masked LM's forward pass, computed only where a mask is: exact, and several times faster.
 
-Three savings, each through a public hook or setter, so that every architecture of transformers is
+Four savings, each through a public hook or setter, so that every architecture of transformers is
 served; each is checked against the plain forward pass when the model is loaded and left out where
 the numbers differ or the model has no place for it:
 
 - the hidden states are gathered at the masks before the prediction head runs;
-- in the last layer of BERT-like encoders, all that follows attention runs on the masks' rows only;
+- the encoder of BERT-like models runs fused, its last layer on the masks' rows only;
+- where it cannot (DeBERTa), all that follows attention in the last layer runs on those rows only;
 - the decoder computes the label words' columns only, where no more is asked for.
 """
 
@@ -18,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from playground.engine.encoding import Batch
+from playground.engine.fused import FusedEncoder
 
 
 class _Focus(threading.local):
@@ -94,11 +96,14 @@ class MaskForward:
         columns = torch.arange(0, vocabulary, max(1, vocabulary // 7), device=plain.device)
         for name, install in (
             ("mask-only head", self._gather_after_encoder),
+            ("fused encoder", self._fuse_encoder),
             ("mask-only last layer", self._gather_in_last_layer),
             ("label-word columns", self._select_columns),
         ):
             if name != "mask-only head" and not self.savings:
                 break  # the others stand on the first
+            if name == "mask-only last layer" and "fused encoder" in self.savings:
+                continue  # which has it already
             undo = install()
             if undo is None:
                 continue
@@ -121,6 +126,26 @@ class MaskForward:
 
         base = self.model.base_model
         return None if base is self.model else base.register_forward_hook(hook).remove
+
+    def _fuse_encoder(self):
+        base = self.model.base_model
+        encoder = getattr(base, "encoder", None)
+        if not isinstance(encoder, nn.Module):
+            return None
+
+        def positions() -> torch.Tensor | None:
+            self._focus.gathered = self._focus.positions is not None
+            return self._focus.positions
+
+        try:
+            base.encoder = FusedEncoder(encoder, positions)
+        except (AttributeError, TypeError, RuntimeError):
+            return None  # layers of another kind
+
+        def undo() -> None:
+            base.encoder = encoder
+
+        return undo
 
     def _gather_in_last_layer(self):
         layers = [

@@ -57,10 +57,15 @@ class Scores:
         return [None if i in self.errors else self.labels[k] for i, k in enumerate(best)]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table: prediction, one probability column a label, tokens, dropped, error."""
+        """Return a table: prediction, one probability column a label, tokens, dropped, error.
+
+        A label that is called like one of the other columns is written P(label).
+        """
         import pandas as pd
 
-        frame = pd.DataFrame(self.probabilities, columns=list(self.labels))
+        others = ("prediction", "tokens", "dropped", "error")
+        names = [f"P({label})" if label in others else label for label in self.labels]
+        frame = pd.DataFrame(self.probabilities, columns=names)
         frame.insert(0, "prediction", self.predictions)
         frame["tokens"], frame["dropped"] = self.tokens, self.dropped
         frame["error"] = [self.errors.get(i, "") for i in range(len(self))]
