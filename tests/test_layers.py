@@ -24,6 +24,7 @@ FORBIDDEN = {
     "prompts": (*_HEAVY, *_ABOVE_PROMPTS),
     "engine": ("gradio", "playground.tasks", "playground.app", "playground.cli"),
     "tasks": ("gradio", "playground.app", "playground.cli"),
+    "bench": ("gradio", "playground.app", "playground.cli"),
     "app": ("torch", "transformers", "playground.cli"),
 }
 

@@ -1,0 +1,1 @@
+"""What is done with a prompt and a model: scoring tables. Nothing here imports Gradio."""
