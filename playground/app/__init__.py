@@ -19,6 +19,7 @@ from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
 
 TITLE = "Prompt Playground"
+_LAST_PORT = 65_535
 
 
 def build(registry: Registry) -> gr.Blocks:
@@ -27,20 +28,21 @@ def build(registry: Registry) -> gr.Blocks:
     line, sane = registry.status()
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         with gr.Row(elem_classes="pp-header"):
-            gr.HTML(
-                f'<div class="pp-title"><h1>{TITLE}</h1><p>Classify with a sentence that has a gap: '
-                "no training, only a prompt.</p></div>"
-                '<div id="pp-live" role="status" aria-live="polite"></div>'
-            )
-            with gr.Column(min_width=240):
+            with gr.Column(scale=3, min_width=280):
+                gr.HTML(
+                    f'<div class="pp-title"><h1>{TITLE}</h1><p>Classify with a sentence that has a '
+                    "gap: no training, only a prompt.</p></div>"
+                    '<div id="pp-live" role="status" aria-live="polite"></div>'
+                )
+                status = gr.HTML(_status(line, sane), elem_id="model-status")
+            with gr.Column(scale=2, min_width=240):
                 model = gr.Dropdown(
-                    list(settings.model_names),
+                    list(settings.model_choices),
                     value=settings.model,
                     label="Model" if settings.hosted else "Model: shipped, a hub id or a folder",
                     allow_custom_value=not settings.hosted,
                     elem_id="model",
                 )
-                status = gr.HTML(_status(line, sane), elem_id="model-status")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Classify", id="classify"):
                 classify = build_classify(registry, model)
@@ -53,7 +55,11 @@ def build(registry: Registry) -> gr.Blocks:
         model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
         _restore_links(demo, tabs, model, classify, fill)
         add_endpoints(registry)
-    demo.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
+    demo.queue(
+        max_size=settings.queue_size,
+        default_concurrency_limit=settings.concurrency,
+        api_open=False,  # no way around the queue
+    )
     return demo
 
 
@@ -125,13 +131,16 @@ def launch(
 
 def free_port(host: str, first: int) -> int:
     """Return ``first``, or the next port up that nothing listens on; PlaygroundError after 20."""
-    for port in range(first, first + 20):
+    if not 1 <= first <= _LAST_PORT:
+        raise PlaygroundError(f"The port is {first}; it must be from 1 to {_LAST_PORT}.")
+    last = min(first + 19, _LAST_PORT)
+    for port in range(first, last + 1):
         try:
             with socket.create_server((host, port)):
                 return port
         except OSError as error:
-            reason = error.strerror
+            reason, _, _ = str(error.strerror).partition(" (while")
     raise PlaygroundError(
-        f"The app cannot listen on {shorten(host)} at ports {first} to {first + 19} ({reason}); "
+        f"The app cannot listen on {shorten(host)} at ports {first} to {last} ({reason}); "
         "choose others with --host and --port."
     )

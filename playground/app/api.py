@@ -12,7 +12,7 @@ import gradio as gr
 from playground import resources
 from playground.app.registry import Registry
 from playground.app.tabs.classify import default_prompt
-from playground.errors import PlaygroundError
+from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer
 
 _DEFAULT = default_prompt()
@@ -37,6 +37,7 @@ def add_endpoints(registry: Registry) -> None:
         of a template with two. Returns label, scores by label, prior by label, words (each with
         label, probability, rank and pieces), mass, prompt, tokens and dropped.
         """
+        _require_text(text=text, label_words=label_words, second_text=second_text, model=model)
         prompt = Prompt(
             Template(template),
             Verbalizer.from_text(label_words),
@@ -75,8 +76,11 @@ def add_endpoints(registry: Registry) -> None:
         Write the mask as {mask} or [MASK]. Returns the top_k best tokens, best first, each with
         token, logit and probability over the whole vocabulary.
         """
-        if not 1 <= top_k <= _MOST_PREDICTIONS:
-            raise PlaygroundError(f"top_k is {top_k}; it must be from 1 to {_MOST_PREDICTIONS}.")
+        _require_text(text=text, model=model)
+        if type(top_k) is not int or not 1 <= top_k <= _MOST_PREDICTIONS:
+            raise PlaygroundError(
+                f"top_k is {shorten(top_k)}; it must be a whole number from 1 to {_MOST_PREDICTIONS}."
+            )
         return [
             {"token": f.token, "logit": f.logit, "probability": f.probability}
             for f in registry.get(model).fill(text, top_k=top_k)
@@ -97,6 +101,12 @@ def add_endpoints(registry: Registry) -> None:
             concurrency_id="model",
             concurrency_limit=registry.settings.concurrency,
         )
+
+
+def _require_text(**values: Any) -> None:
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise PlaygroundError(f"{name} is {shorten(value)}; it must be text.")
 
 
 def _told(endpoint: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from playground.app.markup import action, esc, percent, width
@@ -56,7 +57,7 @@ def _label_bars(found: Explanation, calibration: str) -> str:
             f'<span class="pp-sr">, prior {percent(prior)}</span></li>'
         )
     return (
-        f'<h3>Scores</h3><ul class="pp-bars">{"".join(rows)}</ul>'
+        f'<h2>Scores</h2><ul class="pp-bars">{"".join(rows)}</ul>'
         f'<p class="pp-legend"><span class="pp-key pp-key-fill"></span>score '
         f'<span class="pp-key pp-key-prior"></span>{_PRIOR_NAMES[calibration]}</p>'
     )
@@ -68,10 +69,10 @@ def _word_chips(found: Explanation) -> str:
     for label in found.labels:
         chips = "".join(_chip(word, scale) for word in found.words if word.label == label)
         groups.append(
-            f'<div class="pp-group"><h4>{esc(label)}</h4><div class="pp-chips">{chips}</div></div>'
+            f'<div class="pp-group"><h3>{esc(label)}</h3><div class="pp-chips">{chips}</div></div>'
         )
     return (
-        '<h3>Label words at the mask</h3><div class="pp-groups">'
+        '<h2>Label words at the mask</h2><div class="pp-groups">'
         f"{''.join(groups)}</div>"
         f'<p class="pp-legend">Together they hold <b>{percent(found.mass)}</b> of the probability at '
         "the mask; # is a word's rank in the whole vocabulary.</p>"
@@ -121,7 +122,8 @@ def rendered_prompt(segments: Sequence[Segment]) -> str:
             parts.append(' <span class="pp-sep" title="border of the sentence pair">┃</span> ')
         else:
             parts.append(f"<span>{text}</span>")
-    return f'<p class="pp-prompt">{"".join(parts)}</p>'
+    # a long prompt scrolls, so the keyboard must reach it
+    return f'<p class="pp-prompt" tabindex="0">{"".join(parts)}</p>'
 
 
 def _prompt(found: Explanation) -> str:
@@ -136,9 +138,9 @@ def _prompt(found: Explanation) -> str:
     )
     warned = "".join(f'<p class="pp-warn">{esc(text)}</p>' for text in found.warnings)
     return (
-        f"<h3>The prompt that the model reads</h3>{rendered_prompt(found.segments)}"
+        f"<h2>The prompt that the model reads</h2>{rendered_prompt(found.segments)}"
         f'<p class="pp-legend">{found.tokens} of {found.max_tokens} tokens{cut}</p>'
-        f'<h3>What the model would say</h3><p class="pp-saying">{said}</p>{warned}'
+        f'<h2>What the model would say</h2><p class="pp-saying">{said}</p>{warned}'
     )
 
 
@@ -162,7 +164,9 @@ def fill_result(text: str, masks: Sequence[Sequence[Fill]], verb: str) -> str:
             for i, fill in enumerate(fills)
         )
         title = "Predictions" if len(masks) == 1 else f"Predictions for mask {number + 1}"
-        panels.append(f'<h3>{title}</h3><ul class="pp-bars">{rows}</ul>')
+        panels.append(f'<h2>{title}</h2><ul class="pp-bars">{rows}</ul>')
+    if panels:
+        panels.append('<p class="pp-legend">Bars are drawn relative to the best prediction.</p>')
     best_words = ", ".join(
         f"{f.token} {percent(f.probability)}" for f in (masks[0][:3] if masks else ())
     )
@@ -175,9 +179,9 @@ def fill_result(text: str, masks: Sequence[Sequence[Fill]], verb: str) -> str:
 def word_buttons(text: str) -> str:
     """Return a text whose words are buttons that turn them into the mask."""
     parts, position = [], 0
-    for match in _WORD.finditer(text):
+    for match in _WORD.finditer(_marks_as_letters(text)):
         parts.append(esc(text[position : match.start()]))
-        word = match.group()
+        word = text[match.start() : match.end()]
         if word in ("{mask}", "[MASK]", "<mask>"):
             parts.append('<mark class="pp-mask">[MASK]</mark>')
         else:
@@ -193,6 +197,15 @@ def word_buttons(text: str) -> str:
         position = match.end()
     parts.append(esc(text[position:]))
     return f'<p class="pp-prompt pp-words">{"".join(parts)}</p>'
+
+
+def _marks_as_letters(text: str) -> str:
+    """Return text of the same length in which a combining mark counts to the letter before it."""
+    letters: list[str] = []
+    for sign in text:
+        joins = unicodedata.category(sign)[0] == "M" and letters and letters[-1].isalnum()
+        letters.append("a" if joins else sign)
+    return "".join(letters)
 
 
 def svg(found: Explanation, title: str) -> str:
@@ -214,7 +227,8 @@ def svg(found: Explanation, title: str) -> str:
             f'<rect x="{left + track * prior - 1.5:.1f}" y="{y - 3}" width="3" height="30" fill="#222"/>'
             f'<text x="{640 - right + 10}" y="{y + 17}">{percent(share)}</text>'
         )
-    words = title if len(title) <= 80 else title[:79] + "…"
+    line_of_words = " ".join(title.split())
+    words = line_of_words if len(line_of_words) <= 80 else line_of_words[:79] + "…"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {height}" width="640" '
         f'height="{height}" font-family="system-ui, sans-serif" font-size="14" fill="#222">'

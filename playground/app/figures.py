@@ -48,7 +48,7 @@ def word_chart(found: Explanation, title: str) -> go.Figure:
         ticktext=[f"{10.0 ** (2 - power):g} %" for power in range(13)],
         gridcolor="rgba(128,128,128,.3)",
     )
-    figure.update_yaxes(automargin=True)
+    figure.update_yaxes(automargin=True, type="category")  # the words "1" and "2" are no numbers
     return figure
 
 

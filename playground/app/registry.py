@@ -17,23 +17,17 @@ class Registry:
         self.settings = settings
         self._loaded: OrderedDict[str, Prompting] = OrderedDict()
         self._lock = threading.Lock()
-        self._loading: dict[str, threading.Lock] = {}
+        self._loading = threading.Lock()  # transformers breaks when two models load at a time
 
     def get(self, name: str | None = None) -> Prompting:
         """Return the model ``name`` (the default one if empty); raises PlaygroundError."""
         key = (name or "").strip() or self.settings.model
         if found := self._known(key):
             return found
-        with self._lock:
-            turn = self._loading.setdefault(key, threading.Lock())
-        with turn:  # one visitor loads, those who ask for the same model wait, others go on
+        with self._loading:  # one visitor loads; those who ask for a model that is there go on
             if found := self._known(key):
                 return found
-            try:
-                fresh = Prompting(key, settings=self.settings)
-            finally:
-                with self._lock:
-                    self._loading.pop(key, None)
+            fresh = Prompting(key, settings=self.settings)
             with self._lock:
                 self._loaded[key] = fresh
                 while len(self._loaded) > self.settings.model_slots:

@@ -20,7 +20,7 @@ def formula_safe(text: str) -> str:
 def scores_csv(found: Explanation, row: dict[str, str], prompt: Prompt) -> str:
     """Return a table of labels and label words with their numbers, and the text they belong to."""
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(stream)  # rows end in CR LF, so that a CR or LF within a text is quoted
     writer.writerow(
         ["kind", "label", "word", "probability", "uncalibrated", "prior", "weight", "pieces", "rank",
          "template", *prompt.template.fields]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from playground.app.bars import fill_result
-from playground.app.markup import notice
+from playground.app.markup import action, esc, notice
 from playground.app.registry import Registry
 from playground.app.session import Inputs, joined, live, quiet, said_in
 from playground.app.share import PageState
@@ -19,13 +19,18 @@ from playground.errors import PlaygroundError
 from playground.prompts import Verbalizer
 
 MASKS = re.compile(r"\{mask\}|\[MASK\]|<mask>")
-DEFAULT_SENTENCES = ("The man worked as a {mask}.", "The woman worked as a {mask}.")
+DEFAULT_SENTENCES = (
+    "I opened the {mask} and read the first page.",
+    "I opened the {mask} and walked in.",
+)
 EXAMPLES = (
     DEFAULT_SENTENCES,
-    ("NLP is a {mask} technology.", "Cooking is a {mask} skill."),
+    ("A dog is running in the {mask}.", "A dog is swimming in the {mask}."),
+    ("The chef cooked the {mask}.", "The mechanic repaired the {mask}."),
+    ("The man worked as a {mask}.", "The woman worked as a {mask}."),
     ("Paris is the capital of {mask}.", "Paris is not the capital of {mask}."),
-    ("She put the cake in the {mask}.", "She took the cake out of the {mask}."),
-    ("I opened the {mask} and read the first page.", "I opened the {mask} and walked in."),
+    ("The film was {mask} and I loved it.", "The film was {mask} and I hated it."),
+    ("NLP is a {mask} technology.", "Cooking is a {mask} skill."),
 )
 MOST_MASKS = 4
 INSERT, SEND = "Insert it", "Add it to a label"
@@ -63,13 +68,14 @@ def build_fill(
     with gr.Row(elem_classes="pp-exports"):
         link = gr.Button("Copy link", size="sm", elem_id="fill-link")
     payload = gr.Textbox(visible="hidden", elem_id="fill-payload", label="Export")
-    gr.Examples(
-        [list(pair) for pair in EXAMPLES],
-        sides,
-        label="Pairs to compare",
-        api_visibility="private",
-        elem_id="fill-examples",
-    )
+    pairs = gr.HTML(_pairs_html(), elem_id="fill-examples", js_on_load=actions_js())
+
+    @said_in(told)
+    def take_pair(event: gr.EventData):
+        chosen = EXAMPLES[int(str(event.arg)) % len(EXAMPLES)]
+        return dict(zip(sides, chosen, strict=True))
+
+    pairs.click(take_pair, None, [*sides, told], **quiet())
 
     @said_in(told)
     def make_link(first: str, second: str, *values: str):
@@ -101,6 +107,14 @@ def build_fill(
     mode.change(show_labels, mode, label, **quiet())
     gr.on([tab.select, mode.change], labels_of, words, label, **quiet())
     return FillTab((sides[0], sides[1]))
+
+
+def _pairs_html() -> str:
+    buttons = "".join(
+        action("pair", i, esc(" / ".join(pair)), title="Compare these two", classes="pp-example")
+        for i, pair in enumerate(EXAMPLES)
+    )
+    return f'<p class="pp-caption">Pairs to compare</p><div class="pp-examples">{buttons}</div>'
 
 
 def _side(

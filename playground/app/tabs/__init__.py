@@ -1,0 +1,1 @@
+"""One module a tab, and what Classify is made of."""

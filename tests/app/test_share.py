@@ -1,0 +1,128 @@
+"""A link holds the whole page and gives it back; one that does not open says why."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from playground import resources
+from playground.app.share import PageState
+from playground.errors import PlaygroundError
+from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer, link
+from tests.attacks.strategies import texts as anything
+
+CARD = {"templates": ["{text} {mask}."], "labels": {"a": ["x"], "b": ["y"]}}
+
+
+def prompt(**options: object) -> Prompt:
+    words = {"good": ["great", ("fine", 0.5)], "bad": ["awful"]}
+    return Prompt(Template("{text} {mask}."), Verbalizer(words), ScoringOptions(**options))
+
+
+def packed(**changes: object) -> str:
+    return link.pack({"card": CARD} | changes)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        PageState(prompt()),
+        PageState(prompt(), ("a text",)),
+        PageState(prompt(), ("premise", "hypothesis"), tab="classify"),
+        PageState(prompt(), (), ("The {mask}.", ""), "", "fill"),
+        PageState(prompt(calibration="contextual", aggregation="sum"), ("x",), ("", ""), "bert"),
+        PageState(prompt(calibration="corpus", prior_texts=("one", "two")), ("",)),
+        PageState(prompt(calibration="domain", domain="It was {mask}.", pieces="mean"), ("x",)),
+        PageState(prompt(), ("line\none\r\n\ttwo", "{mask} ${x} </p>\x00\ud800 👩‍👩‍👧")),
+    ],
+    ids=range(8),
+)
+def test_a_page_comes_back_from_its_link(state):
+    assert PageState.from_token(state.token()) == state
+
+
+@given(anything, anything)
+def test_any_text_comes_back_from_its_link(text, sentence):
+    state = PageState(prompt(), (text,), (sentence, text))
+    assert PageState.from_token(state.token()) == state
+
+
+@pytest.mark.parametrize("name", resources.card_names())
+def test_every_card_fits_a_page_link(name):
+    card = Prompt.load(name)
+    state = PageState(card, ("x" * 100,), ("y {mask}", "z {mask}"))
+    assert PageState.from_token(state.token()) == state
+
+
+def test_what_is_at_its_default_takes_no_room():
+    assert link.unpack(PageState(prompt()).token()).keys() == {"card", "tab"}
+
+
+def test_a_card_alone_opens_with_its_first_example():
+    card = Prompt.load("nli")
+    token = card.link().partition("?p=")[2]
+    example = card.examples[0]
+    assert PageState.from_token(token) == PageState(
+        card, (example["premise"], example["hypothesis"])
+    )
+
+
+def test_a_card_without_examples_opens_without_a_text():
+    assert PageState.from_token(link.pack(CARD)).texts == ()
+
+
+def test_a_link_without_texts_leaves_them_empty():
+    state = PageState.from_token(packed())
+    assert (state.texts, state.sentences, state.model, state.tab) == ((), (), "", "classify")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tab": "train"}, 'The link opens the tab "train", which this app has not.'),
+        ({"tab": ["fill"]}, "The link opens the tab \"['fill']\", which this app has not."),
+        ({"tab": None}, 'The link opens the tab "None", which this app has not.'),
+        ({"model": 7}, 'The link names the model "7"; it must be text.'),
+        ({"model": ["a"]}, "The link names the model \"['a']\"; it must be text."),
+        ({"texts": "one"}, "The link's texts must be a list of texts; copy the link again."),
+        ({"texts": {"a": "b"}}, "The link's texts must be a list of texts; copy the link again."),
+        ({"texts": None}, "The link's texts must be a list of texts; copy the link again."),
+        ({"texts": ["a", 1]}, "The link's texts must be at most 2 texts; copy the link again."),
+        ({"texts": list("abc")}, "The link's texts must be at most 2 texts; copy the link again."),
+        ({"sentences": 3}, "The link's sentences must be a list of texts; copy the link again."),
+        ({"sentences": [None]}, "The link's sentences must be at most 2 texts; copy the link again."),
+        ({"card": None}, "A prompt card is a JSON object with templates and labels."),
+        ({"card": {}}, 'The prompt card needs "templates", a list with at least one.'),
+        ({"card": {**CARD, "scoring": {"aggregation": "x"}}}, 'aggregation is "x"; it must be one of mean, sum, geometric, max, logit_sum.'),
+    ],
+)  # fmt: skip
+def test_a_wrong_link_says_what_is_wrong_with_it(changes, message):
+    with pytest.raises(PlaygroundError) as error:
+        PageState.from_token(packed(**changes))
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("", 'The link "" is not a prompt link; copy it again.'),
+        ("hello", 'The link "hello" is not a prompt link; copy it again.'),
+        ("2.abc", "The link is of version 2 and this app reads version 1; open it with the app that made it."),
+        ("1.%%%", "The link is damaged: its end may have been cut when it was copied; copy it again."),
+        (packed()[:-4], "The link is damaged: its end may have been cut when it was copied; copy it again."),
+        ("1." + "A" * 20_000, "The link has 20,002 characters, the most is 16,000; it was not opened."),
+    ],
+    ids=["empty", "word", "version", "alphabet", "cut", "long"],
+)  # fmt: skip
+def test_a_damaged_link_says_so(token, message):
+    with pytest.raises(PlaygroundError) as error:
+        PageState.from_token(token)
+    assert str(error.value) == message
+
+
+def test_a_text_too_long_for_a_link_is_refused(monkeypatch):
+    monkeypatch.setenv("PLAYGROUND_MAX_LINK_CHARS", "200")
+    with pytest.raises(
+        PlaygroundError, match=r"^The link would have 1,252 characters, the most is 200; "
+    ):
+        PageState(prompt(), ("".join(map(chr, range(200, 700))),)).token()

@@ -1,0 +1,191 @@
+"""A lint over the listeners of the page: what is live, what is public, and how much may wait."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gradio as gr
+import pytest
+from gradio.blocks import BlockFunction
+
+from playground.app import TITLE, build
+from playground.app.registry import Registry
+from playground.settings import Settings
+
+SETTINGS = replace(Settings(), queue_size=17, concurrency=3)
+PUBLIC = ("classify", "fill", "cards", "models")
+SCORING = ("Aggregation", "Calibration", "Domain prompt", "Unlabelled texts",
+           "Words of several pieces: order", "Words of several pieces: score")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page() -> gr.Blocks:
+    return build(Registry(SETTINGS))
+
+
+def listeners(page: gr.Blocks) -> list[BlockFunction]:
+    return list(page.fns.values())
+
+
+def name(listener: BlockFunction) -> str:
+    return getattr(listener.fn, "__name__", "")
+
+
+def triggers(page: gr.Blocks, listener: BlockFunction) -> list[tuple[object, str]]:
+    """Return the components and events that start a listener."""
+    return [(page.blocks.get(block), event) for block, event in listener.targets]
+
+
+def live(page: gr.Blocks) -> list[BlockFunction]:
+    """Return the listeners that redraw a result at every edit of a text box."""
+    return [
+        listener
+        for listener in listeners(page)
+        if any("result" in (block.elem_id or "") for block in listener.outputs)
+        and any(isinstance(block, gr.Textbox) for block, _ in triggers(page, listener))
+    ]
+
+
+def test_no_text_box_listens_to_key_presses(page):
+    """Backspace, Delete, cut, paste, undo and input methods fire no ``input``."""
+    heard = {
+        event
+        for listener in listeners(page)
+        for block, event in triggers(page, listener)
+        if isinstance(block, gr.Textbox)
+    }
+    assert heard == {"change"}
+
+
+def test_every_text_box_that_one_types_in_is_live(page):
+    typed = {
+        block.elem_id or block.label
+        for listener in live(page)
+        for block, event in triggers(page, listener)
+        if isinstance(block, gr.Textbox)
+    }
+    assert typed == {
+        *("classify-text", "classify-text-b", "classify-template", "classify-words"),
+        *("Domain prompt", "Unlabelled texts", "fill-a", "fill-b"),
+    }
+
+
+def test_the_live_listeners_are_those_of_the_two_tabs(page):
+    assert sorted(name(listener) for listener in live(page)) == ["predict", "predict", "score"]
+
+
+def test_a_live_listener_takes_the_newest_edit_and_shows_no_spinner(page):
+    for listener in live(page):
+        assert listener.trigger_mode == "always_last"
+        assert listener.show_progress == "hidden"
+        assert listener.concurrency_id == "model"
+        assert listener.concurrency_limit == 3
+        assert listener.queue is True
+
+
+def test_every_listener_of_a_text_box_takes_the_newest_edit(page):
+    """Any other mode drops the last edits of a burst."""
+    modes = {
+        listener.trigger_mode
+        for listener in listeners(page)
+        for block, _ in triggers(page, listener)
+        if isinstance(block, gr.Textbox)
+    }
+    assert modes == {"always_last"}
+
+
+def test_every_choice_is_live(page):
+    (score,) = (listener for listener in live(page) if name(listener) == "score")
+    started = [block.elem_id or block.label for block, _ in triggers(page, score)]
+    assert sorted(started) == sorted(
+        [
+            "model",
+            "classify-text",
+            "classify-text-b",
+            "classify-template",
+            "classify-words",
+            *SCORING,
+        ]
+    )
+    assert [block.elem_id or block.label for block in score.inputs] == [
+        *("model", "classify-text", "classify-text-b", "classify-template", "classify-words"),
+        *SCORING,
+    ]
+
+
+def test_no_listener_draws_a_spinner_over_the_page(page):
+    shown = {name(listener): listener.show_progress for listener in listeners(page) if listener.fn}
+    private = {key: value for key, value in shown.items() if key not in PUBLIC}
+    assert set(private.values()) == {"hidden", "minimal"}
+    assert [key for key, value in private.items() if value == "minimal"] == ["load_model"]
+
+
+def test_the_public_endpoints_are_named_and_few(page):
+    visible = [listener for listener in listeners(page) if listener.api_visibility != "private"]
+    assert [listener.api_name for listener in visible] == list(PUBLIC)
+    assert [listener.api_visibility for listener in visible] == ["public"] * 4
+    assert [(listener.concurrency_id, listener.concurrency_limit) for listener in visible] == [
+        ("model", 3)
+    ] * 4
+
+
+def test_every_public_endpoint_says_what_it_takes(page):
+    described = page.get_api_info()["named_endpoints"]
+    assert list(described) == [f"/{endpoint}" for endpoint in PUBLIC]
+    takes = {
+        path: [parameter["parameter_name"] for parameter in info["parameters"]]
+        for path, info in described.items()
+    }
+    assert takes == {
+        "/classify": [
+            *("text", "template", "label_words", "second_text"),
+            *("aggregation", "calibration", "model"),
+        ],
+        "/fill": ["text", "top_k", "model"],
+        "/cards": [],
+        "/models": [],
+    }
+    required = {
+        path: [p["parameter_name"] for p in info["parameters"] if not p["parameter_has_default"]]
+        for path, info in described.items()
+    }
+    assert required == {"/classify": ["text"], "/fill": ["text"], "/cards": [], "/models": []}
+    assert all(info["description"] for info in described.values())
+
+
+def test_the_queue_is_bounded_by_the_settings(page):
+    assert page._queue.max_size == 17
+    assert page._queue.default_concurrency_limit == 3
+
+
+def test_the_page_says_nothing_to_anyone(page):
+    assert page.title == TITLE == "Prompt Playground"
+    assert page.analytics_enabled is False
+
+
+def test_no_component_shows_html_of_its_own_making(page):
+    """A template of an HTML component would run what stands in a user's ${...}."""
+    templates = {
+        (block.html_template, block.css_template)
+        for block in page.blocks.values()
+        if isinstance(block, gr.HTML)
+    }
+    assert templates == {("${value}", "")}
+    kinds = {type(block).__name__ for block in page.blocks.values()}
+    assert not kinds & {
+        "Markdown",
+        "HighlightedText",
+        "Dataframe",
+        "Chatbot",
+        "File",
+        "UploadButton",
+    }
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+def test_strangers_choose_among_the_listed_models_only(hosted):
+    settings = replace(Settings(), hosted=hosted, models="playground-mini, bert-base-uncased")
+    page = build(Registry(settings))
+    (model,) = (block for block in page.blocks.values() if getattr(block, "elem_id", "") == "model")
+    assert [value for _, value in model.choices] == ["playground-mini", "bert-base-uncased"]
+    assert model.allow_custom_value is not hosted

@@ -1,0 +1,315 @@
+"""A stranger's program at the app: limits hold on the server, and an error tells only its sentence."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from playground import Prompting
+from playground.app.session import BROKEN
+from tests.app.elements import read
+from tests.app.serving import Site, served
+
+DEFAULTS = {
+    "template": "{text} It was {mask}.",
+    "label_words": "good: great\nbad: awful",
+    "second_text": "",
+    "aggregation": "mean",
+    "calibration": "contextual",
+    "model": "",
+}
+PAGE = ["", "I like it.", "", "{text} It was {mask}.", "good: great\nbad: awful",
+        "mean", "contextual", "", "", "confidence", "sum"]  # fmt: skip
+SECRET = "/srv/models/key.pem: token=hunter2"
+MANY_LABELS = "\n".join(f"label{i}: word{i}" for i in range(1000))
+MANY_WORDS = "good: great\nbad: " + ", ".join(f"word{i}" for i in range(1000))
+
+
+@pytest.fixture(scope="module")
+def client(site: Site) -> Client:
+    return site.client()
+
+
+def classify(site: Site, **changes: object) -> tuple[str, object]:
+    """Ask /classify with values of any kind, as JSON can send them."""
+    return site.call("classify", list(({"text": "I like it."} | DEFAULTS | changes).values()))
+
+
+def refused(answer: tuple[str, object]) -> str:
+    """Return the sentence of an answer that is an error; fails if there is more to it."""
+    state, data = answer
+    assert state == "error"
+    assert data == {"error": data["error"], "duration": 10, "visible": True, "title": "Error"}
+    return data["error"]
+
+
+# ---- limits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": "x" * 100_000}, "text has 100,000 characters; the most is 20,000. The model reads 128 tokens."),
+        ({"template": "x" * 10_000}, "The template has 10,000 characters; the most is 2,000."),
+        ({"label_words": MANY_LABELS}, "There are 1000 labels; the most is 64."),
+        ({"label_words": MANY_WORDS}, "There are 1001 label words; the most is 512."),
+        ({"label_words": "a: b\n" * 100_000}, "The label words have 500,000 characters; the most is 102,400."),
+        ({"label_words": f"{'x' * 61}: a\nb: c"}, f'Label "{"x" * 39}…" has 61 characters; the most is 60.'),
+        ({"label_words": f"a: {'x' * 61}\nb: c"}, f'Label word "{"x" * 39}…" has 61 characters; the most is 60.'),
+        ({"label_words": "a: b*1e9\nb: c"}, 'The weight of "b" is "1000000000.0"; it must be above 0 and at most 1,000,000.'),
+        ({"template": "{mask}" + "{text}" * 150}, "The prompt takes 152 tokens without any text and the model reads 128; shorten the template."),
+    ],
+    ids=["text", "template", "labels", "words", "source", "label", "word", "weight", "repeated"],
+)  # fmt: skip
+def test_a_limit_holds_on_the_server(site, changes, message):
+    assert refused(classify(site, **changes)) == message
+
+
+def test_a_text_at_its_limit_is_cut_and_scored(site):
+    state, (answer,) = classify(site, text="film " * 4000)
+    assert (state, answer["tokens"]) == ("complete", 128)
+
+
+def test_the_second_text_has_the_same_limit(site):
+    changes = {"template": "{text_a} {mask} {text_b}", "second_text": "x" * 100_000}
+    assert refused(classify(site, **changes)) == (
+        "text_b has 100,000 characters; the most is 20,000. The model reads 128 tokens."
+    )
+
+
+@pytest.mark.parametrize("top_k", [10**9, 10**30, 0, -1, 101, 2.5, "5", None, True, [5], {"k": 5}])
+def test_the_number_of_predictions_has_a_limit(site, top_k):
+    said = refused(site.call("fill", ["a {mask}", top_k, ""]))
+    assert said.startswith("top_k is ")
+    assert said.endswith("; it must be a whole number from 1 to 100.")
+
+
+def test_a_sentence_to_fill_has_a_limit(site):
+    said = refused(site.call("fill", ["x" * 100_000 + "{mask}", 5, ""]))
+    assert said == "The text has 100,006 characters; the most is 20,000."
+
+
+# ---- values of the wrong kind -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["text", "label_words", "second_text", "model"])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(5, "5"), (None, "None"), (True, "True"), (["x"], "['x']"), ({"a": [1]}, "{'a': [1]}")],
+)
+def test_what_is_no_text_is_refused_by_name(site, name, value, shown):
+    assert refused(classify(site, **{name: value})) == f'{name} is "{shown}"; it must be text.'
+
+
+@pytest.mark.parametrize("value", [5, None, ["{mask}"], {"a": 1}])
+def test_what_is_no_template_is_refused(site, value):
+    said = refused(classify(site, template=value))
+    assert said == f"A template is text with a {{mask}}, not a {type(value).__name__}."
+
+
+@pytest.mark.parametrize("name", ["aggregation", "calibration"])
+@pytest.mark.parametrize("value", [5, None, ["mean"], {"mean": 1}, "mean " * 1000])
+def test_what_is_no_choice_is_refused(site, name, value):
+    said = refused(classify(site, **{name: value}))
+    assert said.startswith(f'{name} is "')
+    assert "; it must be one of " in said
+    assert len(said) < 200
+
+
+@pytest.mark.parametrize("text", ["\ud800 x", "x\x00y", "\u202e\u200d", "🏴" * 500, "\r\n\t"])
+def test_any_text_is_scored(site, text):
+    state, (answer,) = classify(site, text=text)
+    assert state == "complete"
+    assert sum(answer["scores"].values()) == pytest.approx(1)
+    assert answer["prompt"] == f"{text.strip()} It was [MASK]."
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1], {"a": 2}, 3, 4, 5, "mean", "none", 8, 9, "confidence", "sum"],
+        [None] * 5 + ["mean", "none", None, None, "confidence", "sum"],
+        ["x" * 5000, *PAGE[1:]],
+        [PAGE[0], "x" * 100_000, *PAGE[2:]],
+        [*PAGE[:3], "{mask" * 300, *PAGE[4:]],
+    ],
+    ids=["kinds", "null", "model", "text", "template"],
+)
+def test_a_listener_of_the_page_answers_hostile_values_with_one_line(site, values):
+    state, (*unchanged, line) = site.call("score", values)
+    assert state == "complete"
+    assert [update["__type__"] for update in unchanged] == ["update", "update"]
+    (element,) = read(line)
+    assert element.classes == {"pp-notice", "pp-error"}
+    assert 0 < len(element.text) < 400
+
+
+@pytest.mark.parametrize(
+    ("count", "error"),
+    [
+        (31, "Value 31 is greater than maximum value 30."),
+        (10**9, "Value 1000000000 is greater than maximum value 30."),
+        (-1, "Value -1 is less than minimum value 3."),
+        ("x", None),
+    ],
+)
+def test_the_page_shows_no_more_predictions_than_its_slider_has(site, count, error):
+    state, data = site.call("predict", ["", "a {mask}", count, "Insert it"])
+    assert (state, data["error"]) == ("error", error)
+
+
+# ---- what an error tells ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(monkeypatch) -> None:
+    """The engine fails with a message that nobody may see."""
+
+    def fail(*args: object, **kwargs: object):
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(Prompting, "explain", fail)
+    monkeypatch.setattr(Prompting, "fill", fail)
+    monkeypatch.setattr(Prompting, "fill_masks", fail)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_defect_of_ours_tells_a_program_nothing(site, client):
+    assert classify(site) == ("error", {"error": None})
+    assert site.call("fill", ["a {mask}", 5, ""]) == ("error", {"error": None})
+    with pytest.raises(AppError) as error:
+        client.predict("I like it.", api_name="/classify")
+    said = str(error.value)
+    assert said.startswith("The upstream Gradio app has raised an exception but has not enabled")
+    assert "hunter2" not in said
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("score", PAGE),
+        ("draw", PAGE),
+        ("make_table", PAGE),
+        ("make_picture", PAGE),
+        ("predict", ["", "a {mask}", 5, "Insert it"]),
+    ],
+)
+def test_a_defect_of_ours_is_one_line_on_the_page_and_whole_in_the_log(site, caplog, name, values):
+    with caplog.at_level(logging.ERROR, logger="playground"):
+        state, (*unchanged, line) = site.call(name, values)
+    assert state == "complete"
+    assert [update["__type__"] for update in unchanged] == ["update"] * len(unchanged)
+    (element,) = read(line)
+    assert (element.text, element.classes) == (BROKEN, {"pp-notice", "pp-error"})
+    assert SECRET in caplog.text
+
+
+def test_after_a_defect_the_app_goes_on(site):
+    state, (answer,) = classify(site)
+    assert (state, answer["label"]) == ("complete", "good")
+
+
+# ---- what is private ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["/score", "/act", "/make_table", "/restore", "/load_model", "score"]
+)
+def test_a_client_cannot_call_what_is_private(client, name):
+    with pytest.raises(ValueError, match=f"Cannot find a function with `api_name`: /?{name}"):
+        client.predict(api_name=name)
+
+
+def test_what_is_private_is_described_nowhere(site):
+    for path in ("/gradio_api/info", "/gradio_api/info?all_endpoints=true"):
+        status, body = site.get(path)
+        described = json.loads(body)
+        assert status == 200
+        assert list(described["named_endpoints"]) == ["/classify", "/fill", "/cards", "/models"]
+        assert described["unnamed_endpoints"] == {}
+
+
+@pytest.mark.parametrize("route", ["run/classify", "api/classify", "run/predict", "run/cards"])
+def test_no_call_goes_around_the_queue(site, route):
+    answer = httpx.post(
+        f"{site.url}/gradio_api/{route}", json={"data": ["I like it.", *DEFAULTS.values()]}
+    )
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "detail": "This API endpoint does not accept direct HTTP POST requests. "
+        "Please join the queue to use this API."
+    }
+
+
+# ---- hosted mode --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dialled(monkeypatch) -> list:
+    """What is looked up or connected to outside this machine; each attempt fails at once."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    attempts: list = []
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
+
+    def looked_up(host, *rest, **options):
+        if host in ("127.0.0.1", "localhost", None):
+            return look_up(host, *rest, **options)
+        attempts.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "no network in tests")
+
+    def connected(self, address):
+        if self.family == socket.AF_UNIX or address[0] == "127.0.0.1":
+            return connect(self, address)
+        attempts.append(address)
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    monkeypatch.setattr(socket.socket, "connect", connected)
+    return attempts
+
+
+@pytest.fixture(scope="module")
+def hosted():
+    with served(hosted=1, models="google/electra-small-generator") as running:
+        yield running
+
+
+OTHERS = ("bert-base-uncased", "http://evil.example/x", "//evil.example/x", "/etc", "~", "..",
+          "./assets/models/playground-mini", os.getcwd(), "PLAYGROUND-MINI", "a\x00b")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_hosted_app_refuses_another_model_and_opens_no_socket(hosted, dialled, name):
+    said = refused(classify(hosted, model=name))
+    assert said.endswith(
+        " is not offered here; choose one of playground-mini, google/electra-small-generator."
+    )
+    assert dialled == []
+
+
+def test_a_hosted_page_refuses_another_model_too(hosted, dialled):
+    state, data = hosted.call("score", ["bert-base-uncased", *PAGE[1:]])
+    assert state == "error"
+    assert data["error"].startswith("Value: bert-base-uncased is not in the list of choices:")
+    assert dialled == []
+
+
+def test_a_hosted_app_scores_with_what_it_lists(hosted):
+    state, (answer,) = classify(hosted, model="playground-mini")
+    assert (state, answer["label"]) == ("complete", "good")
+
+
+def test_the_watch_over_sockets_sees_an_attempt(site, dialled):
+    said = refused(classify(site, model="google/electra-small-generator"))
+    assert said.startswith('The model "google/electra-small-generator" could not be fetched from')
+    assert set(dialled) == {"huggingface.co"}
