@@ -8,13 +8,7 @@ import math
 
 from playground.engine import Explanation
 from playground.prompts import Prompt
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def formula_safe(text: str) -> str:
-    """Return text that a spreadsheet shows and does not run: ' before a formula's first sign."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+from playground.tasks.writing import formula_safe
 
 
 def scores_csv(found: Explanation, row: dict[str, str], prompt: Prompt) -> str:

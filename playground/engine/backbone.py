@@ -29,7 +29,8 @@ from transformers.utils import logging as transformers_logging
 
 from playground import resources
 from playground.engine.encoding import Batch, Encoded, Encoder, collate
-from playground.engine.forward import MaskForward, pack_linears
+from playground.engine.forward import MaskForward
+from playground.engine.packing import pack_linears
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Template
 from playground.settings import Settings

@@ -19,7 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from playground.engine.encoding import Batch
-from playground.engine.fused import FusedEncoder
+from playground.engine.fused import FUSED_TYPES, FusedEncoder
 
 
 class _Focus(threading.local):
@@ -33,7 +33,7 @@ class _Focus(threading.local):
 class _ColumnDecoder(nn.Module):
     """A decoder that computes chosen vocabulary columns only, when the focus names some."""
 
-    def __init__(self, decoder: nn.Linear | PackedLinear, focus: _Focus) -> None:
+    def __init__(self, decoder: nn.Linear, focus: _Focus) -> None:
         super().__init__()
         self.decoder = decoder
         self._focus = focus
@@ -130,7 +130,7 @@ class MaskForward:
     def _fuse_encoder(self):
         base = self.model.base_model
         encoder = getattr(base, "encoder", None)
-        if not isinstance(encoder, nn.Module):
+        if not isinstance(encoder, nn.Module) or self.model.config.model_type not in FUSED_TYPES:
             return None
 
         def positions() -> torch.Tensor | None:
@@ -171,7 +171,7 @@ class MaskForward:
 
     def _select_columns(self):
         decoder = self.model.get_output_embeddings()
-        if not isinstance(decoder, nn.Linear | PackedLinear):
+        if not isinstance(decoder, nn.Linear):
             return None
         self.model.set_output_embeddings(_ColumnDecoder(decoder, self._focus))
         self._columns = True
@@ -196,47 +196,3 @@ def _agrees(
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
         return False  # the architecture has no place for this saving
     return got.shape == expected.shape and bool((got - expected).abs().max() <= tolerance)
-
-
-class PackedLinear(nn.Module):
-    """A linear layer whose fp32 or bf16 weight is kept in oneDNN's own layout, for CPU inference."""
-
-    def __init__(self, linear: nn.Linear, rows: int) -> None:
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight = linear.weight  # plain layout stays readable (tied embeddings, columns)
-        self.bias = linear.bias
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(hidden, self._packed, self.bias, "none", [], "")
-
-
-def pack_linears(model: nn.Module, *, rows: int = 512) -> int:
-    """Swap the encoder's linear layers for packed ones; return how many were swapped.
-
-    The operator is private to PyTorch: where it is missing, or gives other numbers than
-    ``nn.Linear`` on this machine, nothing is swapped and 0 is returned.
-    """
-    if not _packing_works(model):
-        return 0
-    swapped = 0
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear:
-                setattr(parent, name, PackedLinear(child, rows))
-                swapped += 1
-    return swapped
-
-
-def _packing_works(model: nn.Module) -> bool:
-    weight = next(model.parameters())
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    linear = nn.Linear(48, 32).to(weight.dtype).requires_grad_(False)
-    hidden = torch.linspace(-1, 1, 5 * 48).reshape(5, 48).to(weight.dtype)
-    try:
-        difference = (PackedLinear(linear, 5)(hidden) - linear(hidden)).abs().max()
-    except (RuntimeError, AttributeError, NotImplementedError):
-        return False
-    return bool(difference <= (1e-4 if weight.dtype == torch.float32 else 2e-2))

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+FUSED_TYPES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 Positions = Callable[[], torch.Tensor | None]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import threading
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from playground.engine.encoding import Encoder, batches, collate
-from playground.engine.forward import MaskForward, PackedLinear, pack_linears
+from playground.engine.forward import MaskForward
 from playground.prompts import Template
 from tests.engine import tiny
 
@@ -34,9 +33,6 @@ ADOPTED = {
     "modernbert": (HEAD, COLUMNS),
 }
 TEXTS = ["It was good.", "", "The man is playing a guitar in the park. " * 3, "bad " * 90]
-packs = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN"
-)
 
 
 def _batch(encoder: Encoder, *, masks: int = 1, pair: bool = False):
@@ -79,16 +75,6 @@ def test_every_architecture_is_listed():
 def test_the_savings_that_fit_are_adopted(kind, open_model):
     forward = open_model(kind).backbone.forward
     assert forward.savings == ADOPTED[kind]
-
-
-@packs
-@pytest.mark.parametrize("kind", ADOPTED)
-def test_every_linear_layer_is_packed(kind, open_model, plain_of):
-    linears = [module for module in plain_of(kind).model.modules() if type(module) is nn.Linear]
-    backbone = open_model(kind).backbone
-    layers = backbone.model.config.num_hidden_layers
-    fused = 2 * layers if FUSED in backbone.forward.savings else 0
-    assert backbone.packed == len(linears) - fused  # query, key and value are one
 
 
 @pytest.mark.parametrize("pair", [False, True])
@@ -271,65 +257,7 @@ def test_a_model_with_another_kind_of_decoder_keeps_it(plain_of):
     assert _close(forward(batch), expected)
 
 
-# ---- packed linear layers -----------------------------------------------------------------------
-
-
-@packs
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(1, 48), (7, 48), (2, 5, 48), (3, 1, 48), (600, 48)])
-def test_a_packed_layer_is_the_linear_layer(shape, bias):
-    torch.manual_seed(3)
-    linear = nn.Linear(48, 20, bias=bias).requires_grad_(False)
-    hidden = torch.randn(*shape)
-    packed = PackedLinear(linear, 512)
-    assert (packed(hidden) - linear(hidden)).abs().max() <= 1e-5
-    assert packed.weight is linear.weight
-    assert (packed.in_features, packed.out_features) == (48, 20)
-
-
-@packs
-def test_packing_swaps_plain_linear_layers_only(plain_of):
-    model, encoder = _bert(plain_of)
-    _double_decoder(model)
-    model.eval().requires_grad_(False)
-    linears = sum(type(module) is nn.Linear for module in model.modules())
-    batch = _batch(encoder)
-    expected = _plain_logits(model, batch)
-    assert pack_linears(model) == linears
-    assert type(model.cls.predictions.decoder) is _Doubling
-    assert sum(type(module) is nn.Linear for module in model.modules()) == 0
-    assert _close(_plain_logits(model, batch), expected)
-
-
-def _refuse(*_):
-    raise NotImplementedError("no kernel on this machine")
-
-
-@pytest.mark.parametrize(
-    "operators",
-    [
-        {},
-        {"_reorder_linear_weight": _refuse, "_linear_pointwise": _refuse},
-        {
-            "_reorder_linear_weight": lambda weight, _rows: weight,
-            "_linear_pointwise": lambda hidden, weight, *_: hidden @ weight.T + 0.001,
-        },
-    ],
-    ids=["missing", "refusing", "wrong"],
-)
-def test_without_a_right_operator_nothing_is_packed(operators, monkeypatch, plain_of):
-    model, encoder = _bert(plain_of)
-    batch = _batch(encoder)
-    expected = _plain_logits(model, batch)
-    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(**operators))
-    assert pack_linears(model) == 0
-    assert torch.equal(_plain_logits(model, batch), expected)
-
-
-def test_without_onednn_nothing_is_packed(monkeypatch, plain_of):
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    model, _ = _bert(plain_of)
-    assert pack_linears(model) == 0
+# ---- batches -------------------------------------------------------------------------------------
 
 
 def test_batches_give_the_rows_of_single_prompts(open_model):

@@ -1,0 +1,48 @@
+"""Measurements as commands: speed against what people use, quality on labelled data, the app.
+
+They print tables and test nothing: times depend on the machine, ratios within one run much less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from playground.errors import PlaygroundError, shorten
+
+if TYPE_CHECKING:
+    from playground.bench.report import Report
+
+KINDS = ("speed", "quality", "app")
+
+
+def measure(
+    what: str = "speed",
+    *,
+    model: str | None = None,
+    data: str | None = None,
+    rows: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Report:
+    """Run one kind of measurement and return its tables; ``say`` is told what is going on.
+
+    data: the folder of labelled sets, and rows: the most rows of each set, both for "quality".
+    """
+    tell = say or (lambda sentence: None)
+    if what not in KINDS:
+        raise PlaygroundError(
+            f"There is no measurement {shorten(what)}; choose speed, quality or app."
+        )
+    if what != "quality" and (data or rows):
+        raise PlaygroundError(f"--data and --rows belong to bench quality, not to bench {what}.")
+    if what == "quality":
+        from playground.bench.quality import measure_quality
+
+        return measure_quality(model=model, data=data, rows=rows, say=tell)
+    if what == "app":
+        from playground.bench.app import measure_app
+
+        return measure_app(model=model, say=tell)
+    from playground.bench.speed import measure_speed
+
+    return measure_speed(model=model, say=tell)

@@ -1,0 +1,190 @@
+"""``bench quality``: zero-shot accuracy of a model with the shipped cards on labelled data.
+
+The prompt is each card's first template with its own words: fixed beforehand, chosen on none of the
+rows that are measured.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from playground import resources
+from playground.bench.report import Cell, Report, Table, circumstances
+from playground.engine import Prompting
+from playground.engine.backbone import choose_threads
+from playground.errors import PlaygroundError, shorten
+from playground.prompts import Prompt
+from playground.settings import Settings
+
+RESAMPLES, SEED = 1_000, 0
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A labelled file, the card it is measured with, and the card's label for each of its labels."""
+
+    name: str
+    file: str
+    card: str
+    labels: Mapping[Any, str]
+
+
+SETS = (
+    LabelledSet("SST-2 dev", "sst2/dev.jsonl.gz", "sentiment", {0: "negative", 1: "positive"}),
+    LabelledSet(
+        "IMDB train", "imdb/train.jsonl.gz", "sentiment",
+        {"negative": "negative", "positive": "positive"},
+    ),
+    LabelledSet(
+        "AG News train, part", "agnews/train_partial.jsonl.gz", "topic",
+        {"World": "world", "Sports": "sports", "Business": "business", "Sci/Tech": "technology"},
+    ),
+    LabelledSet(
+        "TREC train", "trec/train.jsonl.gz", "question",
+        {"ABBR": "abbreviation", "ENTY": "entity", "DESC": "description", "HUM": "human",
+         "LOC": "location", "NUM": "number"},
+    ),
+)  # fmt: skip
+
+_COLUMNS = {
+    "": "", "rows": ",d", "majority": ".1%",
+    "accuracy": ".1%", "from": ".1%", "to": ".1%", "macro-F1": ".1%",
+    "calibrated": ".1%", "c. from": ".1%", "c. to": ".1%", "c. macro-F1": ".1%",
+}  # fmt: skip
+
+
+def measure_quality(
+    *, model: str | None, data: str | None, rows: int | None, say: Callable[[str], None]
+) -> Report:
+    """Measure the labelled sets under ``data`` (those that are there) and the shipped sample sets.
+
+    rows: at most that many of each set, drawn with a fixed seed.
+    """
+    if data is not None and not Path(data).is_dir():
+        raise PlaygroundError(f"The folder {shorten(data, 120)} is not there; check --data.")
+    # a review may be longer than the app accepts; the model reads its first tokens
+    settings = replace(Settings.from_environment(), max_text_chars=1_000_000)
+    choose_threads(settings)
+    prompting = Prompting(model, settings=settings)
+    tables = []
+    if data is not None:
+        tables.append(_public_sets(prompting, Path(data), rows, say))
+    else:
+        say("no labelled sets without --data DIR; the shipped sample sets only")
+    tables += [_by_kind(prompting), _headlines(prompting)]
+    facts = circumstances() | {"interval": f"95%, {RESAMPLES:,} resamples, seed {SEED}"}
+    return Report("quality", prompting.backbone.describe(), tuple(tables), facts)
+
+
+def accuracy(found: Sequence[int], gold: Sequence[int]) -> float:
+    """Return the share of rows with found == gold, (N,) each."""
+    return float(np.mean(np.asarray(found) == np.asarray(gold)))
+
+
+def macro_f1(found: Sequence[int], gold: Sequence[int], classes: int) -> float:
+    """Return the mean over the classes in ``gold`` or ``found`` of 2 TP / (2 TP + FP + FN)."""
+    f, g = np.asarray(found), np.asarray(gold)
+    scores = []
+    for label in range(classes):
+        hits = int(((f == label) & (g == label)).sum())
+        involved = int((f == label).sum() + (g == label).sum())  # 2 TP + FP + FN
+        if involved:
+            scores.append(2 * hits / involved)
+    return float(np.mean(scores))
+
+
+def bootstrap_interval(
+    found: Sequence[int], gold: Sequence[int], *, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float]:
+    """Return the 2.5th and 97.5th percentile of accuracy over rows drawn with replacement."""
+    right = (np.asarray(found) == np.asarray(gold)).astype(np.float64)
+    draw = np.random.default_rng(seed)
+    means = [right[draw.integers(0, len(right), len(right))].mean() for _ in range(resamples)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def read_labelled(
+    path: Path, labels: Mapping[Any, str], rows: int | None
+) -> tuple[list[str], list[str]]:
+    """Return texts and card labels of a JSON Lines file, at most ``rows`` drawn with a fixed seed."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        found = [json.loads(line) for line in file]
+    if rows is not None and rows < len(found):
+        found = random.Random(SEED).sample(found, rows)
+    unknown = {row["label"] for row in found} - set(labels)
+    if unknown:
+        raise PlaygroundError(
+            f"{shorten(path.name)} has the unknown label {shorten(unknown.pop())}; "
+            f"its labels should be {', '.join(map(str, labels))}."
+        )
+    return [row["text"] for row in found], [labels[row["label"]] for row in found]
+
+
+def _public_sets(
+    prompting: Prompting, folder: Path, rows: int | None, say: Callable[[str], None]
+) -> Table:
+    lines: list[tuple[Cell, ...]] = []
+    for entry in SETS:
+        path = folder / entry.file
+        if not path.is_file():
+            say(f"{entry.name} is skipped: there is no {entry.file} in the folder")
+            continue
+        say(f"{entry.name}, card {entry.card}")
+        prompt = Prompt.load(entry.card)
+        texts, gold = read_labelled(path, entry.labels, rows)
+        lines.append((f"{entry.name} ({entry.card})", *_scored(prompting, prompt, texts, gold)))
+    return Table("Zero-shot on public labelled sets", _COLUMNS, tuple(lines), _notes())
+
+
+def _by_kind(prompting: Prompting) -> Table:
+    prompt, examples = Prompt.load("sentiment"), resources.load_examples("reviews")
+    kinds = list(dict.fromkeys(row["kind"] for row in examples))
+    lines: list[tuple[Cell, ...]] = []
+    for kind in ("all", *kinds):
+        chosen = [row for row in examples if kind in ("all", row["kind"])]
+        texts, gold = [row["text"] for row in chosen], [row["label"] for row in chosen]
+        lines.append((kind, *_scored(prompting, prompt, texts, gold)))
+    return Table(
+        "Shipped sample set: reviews (sentiment), by kind", _COLUMNS, tuple(lines), _notes()
+    )
+
+
+def _headlines(prompting: Prompting) -> Table:
+    prompt, examples = Prompt.load("topic"), resources.load_examples("headlines")
+    texts, gold = [row["text"] for row in examples], [row["label"] for row in examples]
+    line = ("all", *_scored(prompting, prompt, texts, gold))
+    return Table("Shipped sample set: headlines (topic)", _COLUMNS, (line,), _notes())
+
+
+def _scored(
+    prompting: Prompting, prompt: Prompt, texts: Sequence[str], gold: Sequence[str]
+) -> tuple[Cell, ...]:
+    """Return the numbers of one line: rows, majority, then accuracy, interval and F1, twice."""
+    names = prompt.verbalizer.names
+    wanted = [names.index(label) for label in gold]
+    cells: list[Cell] = [len(texts), max(Counter(wanted).values()) / len(wanted)]
+    for calibration in ("none", "contextual"):
+        chosen = replace(prompt, scoring=replace(prompt.scoring, calibration=calibration))
+        scores = prompting.classify(list(texts), chosen, words=False)
+        # a row with an error counts as wrong
+        found = [-1 if label is None else names.index(label) for label in scores.predictions]
+        cells += [accuracy(found, wanted), *bootstrap_interval(found, wanted)]
+        cells.append(macro_f1(found, wanted, len(names)))
+    return tuple(cells)
+
+
+def _notes() -> tuple[str, ...]:
+    return (
+        "Raw, then with contextual calibration (c.); the card's first template and words, as shipped.",
+    )

@@ -1,0 +1,193 @@
+"""The measurements' own arithmetic: texts, baselines, metrics and tables. Times are not tested."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground import Prompt, bench
+from playground.bench.baselines import Baselines
+from playground.bench.quality import (
+    accuracy,
+    bootstrap_interval,
+    macro_f1,
+    measure_quality,
+    read_labelled,
+)
+from playground.bench.report import Report, Table
+from playground.bench.sentences import long_texts, sentences, short_texts
+from playground.bench.timing import Contestant, Times, in_turn
+from playground.errors import PlaygroundError
+
+
+@pytest.fixture(scope="module")
+def sentiment() -> Prompt:
+    return Prompt.load("sentiment")
+
+
+@pytest.fixture(scope="module")
+def plain(prompting, sentiment) -> Baselines:
+    return Baselines(prompting, sentiment)
+
+
+def test_sentences_are_the_same_for_the_same_seed():
+    assert short_texts(20) == short_texts(20)
+    assert short_texts(20) == list(islice(sentences(0), 20))
+    assert short_texts(20) != short_texts(20, seed=1)
+
+
+def test_long_texts_are_the_longest_that_fit():
+    def fits(text: str) -> bool:
+        return len(text) <= 500
+
+    for text in long_texts(5, fits):
+        assert 470 < len(text) <= 500
+
+
+def test_short_prompts_have_about_25_tokens(prompting, sentiment):
+    tokens = prompting.classify(short_texts(200), sentiment, words=False).tokens
+    assert 20 <= tokens.mean() <= 32
+
+
+def test_the_pipeline_agrees_with_the_engine(prompting, sentiment, plain):
+    texts = short_texts(6)
+    expected = prompting.classify(texts, sentiment).probabilities
+    found = plain.pipeline_targets([plain.fill(text) for text in texts])
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert plain.pipeline_targets([plain.fill(texts[0])]) == pytest.approx(expected[:1], abs=1e-5)
+
+
+def test_the_tutorials_code_agrees_with_logit_sum(prompting, sentiment, plain):
+    card = sentiment.to_json() | {"scoring": {"aggregation": "logit_sum"}}
+    [expected] = prompting.classify(short_texts(1), Prompt.from_json(card)).probabilities
+    found = plain.tutorial(plain.fill(short_texts(1)[0]))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_contestants_take_turns_and_both_ends_of_a_round():
+    called: list[tuple[str, int]] = []
+
+    def contestant(name: str, texts: int) -> Contestant:
+        return Contestant(lambda turn: called.append((name, turn)), texts)
+
+    rounds: list[int] = []
+    times = in_turn(
+        {"a": contestant("a", 1), "b": contestant("b", 10)}, rounds=2, before=rounds.append
+    )
+    assert called == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2)]
+    assert rounds == [0, 1, 2]
+    assert {name: len(seconds) for name, seconds in times.seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_a_ratio_is_paired():
+    times = Times({"slow": [10.0, 2.0, 30.0], "fast": [5.0, 1.0, 1.0]})
+    assert times.ratio("slow", "fast") == 2.0
+    assert times.median("slow") == 10.0
+
+
+def test_metrics_by_hand():
+    found, gold = [0, 0, 1, 1, -1], [0, 1, 1, 1, 0]
+    assert accuracy(found, gold) == pytest.approx(3 / 5)
+    # class 0: TP 1, FP 1, FN 1; class 1: TP 2, FP 0, FN 1
+    assert macro_f1(found, gold, 2) == pytest.approx((2 / 4 + 4 / 5) / 2)
+
+
+def test_a_class_that_nobody_names_is_no_zero():
+    assert macro_f1([0, 1], [0, 1], 3) == 1.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=50))
+def test_the_interval_holds_the_accuracy_and_repeats(pairs):
+    found, gold = zip(*pairs, strict=True)
+    low, high = bootstrap_interval(found, gold, resamples=200)
+    assert 0 <= low <= high <= 1
+    assert (low, high) == bootstrap_interval(found, gold, resamples=200)
+    assert low - 1e-9 <= accuracy(found, gold) <= high + 1e-9
+
+
+def test_the_interval_of_a_coin():
+    found = [0, 1] * 200
+    low, high = bootstrap_interval(found, [0] * 400)
+    half = 1.96 * np.sqrt(0.25 / 400)
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.01)
+
+
+def write_labelled(path, rows):
+    path.parent.mkdir(exist_ok=True)
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(row)}\n" for row in rows)
+
+
+def test_labelled_rows_are_drawn_with_a_seed(tmp_path):
+    rows = [{"text": str(i), "label": i % 2} for i in range(50)]
+    write_labelled(tmp_path / "a.jsonl.gz", rows)
+    texts, gold = read_labelled(tmp_path / "a.jsonl.gz", {0: "no", 1: "yes"}, 10)
+    assert len(set(texts)) == 10
+    assert gold == ["yes" if int(text) % 2 else "no" for text in texts]
+    assert texts == read_labelled(tmp_path / "a.jsonl.gz", {0: "no", 1: "yes"}, 10)[0]
+    with pytest.raises(
+        PlaygroundError, match=r'^"a\.jsonl\.gz" has the unknown label "1"; its labels'
+    ):
+        read_labelled(tmp_path / "a.jsonl.gz", {0: "no"}, None)
+
+
+def test_quality_measures_what_is_there_and_says_what_is_not(tmp_path, prompting, monkeypatch):
+    monkeypatch.setenv("PLAYGROUND_THREADS", "1")
+    texts = ["A great film.", "A boring film.", "Fantastic!", "It was awful."]
+    rows = [{"text": text, "label": 1 - i % 2} for i, text in enumerate(texts)]
+    write_labelled(tmp_path / "sst2" / "dev.jsonl.gz", rows)
+    said: list[str] = []
+    report = measure_quality(model=None, data=str(tmp_path), rows=None, say=said.append)
+    public, reviews, headlines = report.tables
+    assert [row[:3] for row in public.rows] == [("SST-2 dev (sentiment)", 4, 0.5)]
+    scores = prompting.classify(texts, Prompt.load("sentiment"))
+    right = [p == ("positive", "negative")[i % 2] for i, p in enumerate(scores.predictions)]
+    assert public.rows[0][3] == pytest.approx(np.mean(right))
+    assert [row[0] for row in reviews.rows] == ["all", "plain", "mixed", "negation", "irony"]
+    assert (reviews.rows[0][1], headlines.rows[0][1]) == (200, 100)
+    assert sum("is skipped" in sentence for sentence in said) == 3
+
+
+TABLE = Table(
+    "Title", {"": "", "ms": ".2f", "n": "d"}, (("a", 1.234, None), ("longer", 10.0, 5)), ("Note.",)
+)
+
+
+def test_a_table_is_aligned():
+    assert TABLE.to_text().splitlines() == [
+        "Title",
+        "             ms  n",
+        "  a        1.23",
+        "  longer  10.00  5",
+        "  Note.",
+    ]
+
+
+def test_a_report_is_saved_as_json(tmp_path):
+    report = Report("speed", "model", (TABLE,), {"cores": 2})
+    report.save(tmp_path / "a.json")
+    [table] = json.loads((tmp_path / "a.json").read_text())["tables"]
+    assert table["rows"] == [{"": "a", "ms": 1.234, "n": None}, {"": "longer", "ms": 10.0, "n": 5}]
+    with pytest.raises(
+        PlaygroundError, match=r"^The numbers cannot be written to .* \(No such file"
+    ):
+        report.save(tmp_path / "no" / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"what": "nope"}, r'^There is no measurement "nope"; choose speed, quality or app\.$'),
+        ({"what": "speed", "rows": 3}, r"^--data and --rows belong to bench quality, not to bench speed\.$"),
+        ({"what": "quality", "data": "no/folder"}, r'^The folder "no/folder" is not there; check --data\.$'),
+    ],
+)  # fmt: skip
+def test_a_wrong_measurement_is_refused(arguments, message):
+    with pytest.raises(PlaygroundError, match=message):
+        bench.measure(**arguments)
