@@ -342,7 +342,8 @@ def _output(options: argparse.Namespace) -> Iterator[tuple[str | BinaryIO, str |
                 stream.close()
         return
     output_format(target)
-    if options.file not in (None, "-") and target.exists() and target.samefile(options.file):
+    given = Path(options.file or "-").expanduser()
+    if given.exists() and target.exists() and target.samefile(given):
         raise PlaygroundError(
             f"The output {shorten(options.out, 120)} is the input; give another name."
         )

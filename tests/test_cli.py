@@ -258,6 +258,14 @@ def test_a_wrong_score_is_one_sentence(reviews, arguments, message, capsys):
     assert [path.name for path in Path(reviews).parent.iterdir()] == ["reviews.csv"]
 
 
+def test_an_input_that_is_not_there_leaves_the_output(tmp_path, capsys):
+    (tmp_path / "old.csv").write_text("old")
+    command = ["score", str(tmp_path / "no.csv"), "--prompt", "sentiment"]
+    assert main([*command, "-o", str(tmp_path / "old.csv")]) == 2
+    assert "is not there; check its name." in capsys.readouterr().err
+    assert (tmp_path / "old.csv").read_text() == "old"
+
+
 def test_a_wrong_setting_is_one_sentence(reviews, monkeypatch, capsys):
     monkeypatch.setenv("PLAYGROUND_WINDOW_ROWS", "many")
     assert main(["score", reviews, "--prompt", "sentiment"]) == 2

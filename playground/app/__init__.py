@@ -53,7 +53,7 @@ def build(registry: Registry) -> gr.Blocks:
             return _status(*registry.status(name))
 
         model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
-        _restore_links(demo, tabs, model, classify, fill)
+        _restore_links(demo, registry, tabs, model, status, classify, fill)
         add_endpoints(registry)
     demo.queue(
         max_size=settings.queue_size,
@@ -64,7 +64,13 @@ def build(registry: Registry) -> gr.Blocks:
 
 
 def _restore_links(
-    demo: gr.Blocks, tabs: gr.Tabs, model: gr.Dropdown, classify: ClassifyTab, fill: FillTab
+    demo: gr.Blocks,
+    registry: Registry,
+    tabs: gr.Tabs,
+    model: gr.Dropdown,
+    status: gr.HTML,
+    classify: ClassifyTab,
+    fill: FillTab,
 ) -> None:
     """Open the state that the address carries; a link that does not open says why."""
 
@@ -80,11 +86,14 @@ def _restore_links(
             **classify.restored(state.prompt, state.texts),
             **restored(fill, state.sentences),
         }
-        if state.model:
+        settings = registry.settings
+        if settings.hosted and state.model not in ("", *settings.model_names):
+            updates[status] = _status(*registry.status(state.model))  # it says what is offered
+        elif state.model:
             updates[model] = state.model
         return {**updates, tabs: gr.update(selected=state.tab)}
 
-    outputs = [tabs, *classify.inputs, classify.told, *fill.sentences]
+    outputs = [tabs, status, *classify.inputs, classify.told, *fill.sentences]
     demo.load(restore, None, outputs, **quiet())
 
 

@@ -61,7 +61,7 @@ def measure_app(*, model: str | None, say: Callable[[str], None]) -> Report:
         raise PlaygroundError(
             "bench app needs playwright; install the project with its dev extra."
         ) from None
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise PlaygroundError("bench app needs the chromium command; install the package chromium.")
     with sync_playwright() as playwright:

@@ -9,7 +9,7 @@ import pytest
 
 from playground.engine import Explanation, Fill, WordScore
 from playground.prompts import Segment
-from tests.app.driver import arrive, browser, truth, visitor  # noqa: F401
+from tests.app.driver import arrive, browser, desk, truth, visitor  # noqa: F401
 from tests.app.serving import site  # noqa: F401
 
 Made = Callable[..., Explanation]

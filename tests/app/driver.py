@@ -52,9 +52,16 @@ class Visitor:
 
     def open(self, query: str = "") -> Visitor:
         """Open the page and wait for its first result."""
+        self.leave()
         self.page.goto(f"{self.url}/{query}")
         self.page.wait_for_selector("#classify-result [data-seq]")
         return self
+
+    def leave(self) -> None:
+        """Leave the page; that it gives up what is on its way is no problem of its own."""
+        met = list(self.problems)
+        self.page.goto("about:blank")
+        self.problems[:] = met
 
     # ---- what he reads --------------------------------------------------------------------------
 
@@ -160,39 +167,48 @@ def browser() -> Iterator[Browser]:
 Arrive = Callable[..., Visitor]
 
 
+def _context(browser: Browser, width: int, height: int) -> BrowserContext:
+    return browser.new_context(
+        viewport={"width": width, "height": height},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser, site: Site) -> Iterator[Visitor]:
+    """A page that the visitors of a module use one after the other: to open it again is quick."""
+    context = _context(browser, 1280, 900)
+    shared = Visitor(context.new_page(), site.url)
+    _watch(shared)
+    yield shared
+    context.close()
+
+
+@pytest.fixture
+def visitor(desk: Visitor) -> Iterator[Visitor]:
+    """A visitor at the page as it opens, who meets no dialog, no error, no request to elsewhere."""
+    desk.problems.clear()
+    yield desk.open()
+    desk.leave()
+    assert desk.problems == []
+
+
 @pytest.fixture
 def arrive(browser: Browser, site: Site) -> Iterator[Arrive]:
-    """Return a builder of visitors, each in a context of his own.
-
-    At the end none of them may have met a dialog, an error or a request to elsewhere.
-    """
+    """Return a builder of further visitors, each in a context of his own, as watched over."""
     contexts: list[BrowserContext] = []
     visitors: list[Visitor] = []
 
-    def make(
-        query: str = "", *, width: int = 1280, height: int = 900, url: str = "", **options: object
-    ) -> Visitor:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            permissions=["clipboard-read", "clipboard-write"],
-            **options,
-        )
-        contexts.append(context)
-        visitor = Visitor(context.new_page(), url or site.url)
-        visitors.append(visitor)
-        _watch(visitor)
-        return visitor.open(query)
+    def make(query: str = "", *, width: int = 1280, height: int = 900, url: str = "") -> Visitor:
+        contexts.append(_context(browser, width, height))
+        visitors.append(Visitor(contexts[-1].new_page(), url or site.url))
+        _watch(visitors[-1])
+        return visitors[-1].open(query)
 
     yield make
     for context in contexts:
         context.close()
     assert [visitor.problems for visitor in visitors] == [[] for _ in visitors]
-
-
-@pytest.fixture
-def visitor(arrive: Arrive) -> Visitor:
-    """A visitor at the page as it opens."""
-    return arrive()
 
 
 def _watch(visitor: Visitor) -> None:

@@ -75,10 +75,8 @@ def test_a_burst_of_keys_ends_on_the_right_result(visitor, truth):
     visitor.box("classify-text").fill("")
     visitor.box("classify-text").press_sequentially(text)
     visitor.until(truth(text=text))
-    last = visitor.seq()
-    visitor.box("classify-words").fill(WORDS)  # what was still on its way comes before this
-    visitor.until(truth(text=text, label_words=WORDS))
-    assert visitor.seq() == last + 1
+    visitor.page.wait_for_timeout(700)  # nothing that was on its way may come after it
+    assert visitor.bars() == truth(text=text)
 
 
 def test_an_example_is_taken(visitor, truth):

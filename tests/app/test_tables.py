@@ -5,22 +5,33 @@ from __future__ import annotations
 import csv
 import io
 
+import numpy as np
 import pytest
 from hypothesis import given
 
-from playground.app.tables import command_line, formula_safe, scores_csv
-from playground.engine import WordScore
+from playground.app.tables import command_line, scores_csv
+from playground.engine import Explanation, WordScore
 from playground.prompts import Prompt, Template, Verbalizer
+from playground.tasks.writing import formula_read
 from tests.attacks.strategies import texts as anything
 
 PROMPT = Prompt(Template("{text} It was {mask}."), Verbalizer({"good": ["fine"], "bad": ["awful"]}))
 HEADER = ["kind", "label", "word", "probability", "uncalibrated", "prior", "weight", "pieces", "rank",
           "template"]  # fmt: skip
-FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("x")', "=cmd|' /C calc'!A0")
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-x",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    '=HYPERLINK("x")',
+    "=cmd|' /C calc'!A0",
+)
 
 
 def rows(table: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(table)))
+    return list(csv.reader(io.StringIO(table, newline="")))
 
 
 def test_the_table_holds_labels_then_words(made):
@@ -63,15 +74,12 @@ def test_no_cell_is_a_formula(made, formula):
     assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
 
 
-@pytest.mark.parametrize("text", ["plain", "", "a=b", " =1", "'=1", "1-2", "−1"])
-def test_other_text_is_left_alone(text):
-    assert formula_safe(text) == text
-
-
 @given(anything)
-def test_a_cell_is_the_text_or_the_text_behind_an_apostrophe(text):
-    cell = formula_safe(text)
-    assert cell == (f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text)
+def test_any_text_comes_back_from_the_table(text):
+    share = np.array([0.5, 0.5])
+    found = Explanation(("good", "bad"), share, share, share, (), 0.0, (), (), 1, 1, 0)
+    table = rows(scores_csv(found, {"text": text}, PROMPT))
+    assert [formula_read(row[-1]) for row in table[1:]] == [text, text]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import gradio as gr
 
 from playground import resources
 from playground.app import samples
-from playground.app.markup import action, esc, notice
+from playground.app.markup import action, esc
 from playground.app.session import joined, quiet, said_in
 from playground.app.theme import actions_js
 from playground.errors import PlaygroundError
@@ -42,12 +42,12 @@ def wire_cards(
     def texts(values: tuple[str, ...]) -> dict:
         return dict(zip((text, second), joined(values), strict=True))
 
-    def opened(prompt: Prompt) -> dict:
+    def opened(prompt: Prompt, remark: str = "") -> dict:
         return {
             **texts(first_texts(prompt)),
             template: prompt.template.source,
             words: prompt.verbalizer.to_text(),
-            panel: card_html(prompt),
+            panel: card_html(prompt, remark),
         }
 
     @said_in(told)
@@ -61,7 +61,7 @@ def wire_cards(
             prompt = card_from_file(argument)
             options = prompt.scoring
             return {
-                **opened(prompt),
+                **opened(prompt, f"Opened the card {prompt.name}."),
                 aggregation: options.aggregation,
                 calibration: options.calibration,
                 domain: options.domain,
@@ -69,7 +69,6 @@ def wire_cards(
                 order: options.fill_order,
                 pieces: options.pieces,
                 card: None,
-                told: notice(f"Opened the card {prompt.name}."),
             }
         if event.act == "template":
             return {template: argument}
@@ -88,7 +87,7 @@ def wire_cards(
 def card_html(prompt: Prompt, remark: str = "") -> str:
     """Return a card's description, templates, examples and sample rows as buttons.
 
-    The buttons carry what they set, so that they need no state. ``remark`` says what was drawn.
+    The buttons carry what they set, so that they need no state. ``remark`` says what was drawn or opened.
     """
 
     def buttons(name: str, choices: Iterable[tuple[str, str]], tip: str) -> str:
@@ -112,8 +111,9 @@ def card_html(prompt: Prompt, remark: str = "") -> str:
         parts += [
             f'<p class="pp-caption">Draw a {esc(noun)} from our sample set</p>',
             buttons("sample", choices, f"Draw a {noun} at random"),
-            f'<p class="pp-caption pp-remark">{esc(remark)}</p>',
         ]
+    if remark:
+        parts.append(f'<p class="pp-caption pp-remark">{esc(remark)}</p>')
     parts.append(
         '<div class="pp-examples"><label class="pp-file">Open a card file…'
         '<input type="file" accept=".json,application/json"></label></div>'
