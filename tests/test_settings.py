@@ -166,7 +166,7 @@ def test_another_model_may_open_first():
 
 
 def test_a_port_above_the_last_one_is_refused():
-    with pytest.raises(PlaygroundError, match="^PLAYGROUND_PORT is 65536; the most is 65535.$"):
+    with pytest.raises(PlaygroundError, match=r"^PLAYGROUND_PORT is 65536; the most is 65535.$"):
         Settings.from_environment({"PLAYGROUND_PORT": "65536"})
 
 
