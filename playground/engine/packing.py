@@ -1,16 +1,21 @@
 """Linear layers whose weights are kept in oneDNN's own layout, for inference on a CPU.
 
 One prompt is bound by reading the weights, and this layout is read up to four times faster. oneDNN
-compiles and keeps code for every number of rows that it meets, so rows are padded to a few numbers,
-and fp32 batches of many rows, where plain layers are as fast, stay with those: memory stays flat.
+compiles and keeps code for every number of rows that it meets, so rows are padded to a few numbers and
+memory stays flat. Whether fp32 batches of many rows gain too depends on the processor (a tenth on one,
+twofold on another), so it is measured once in a process.
 """
 
 from __future__ import annotations
 
+import functools
+import time
+
 import torch
 from torch import nn
 
-MOST_ROWS = 64  # fp32 rows that gain from packing; measured at 64 to 1,024 wide layers
+FEW_ROWS = 64  # up to here fp32 gains everywhere it was measured
+MANY_ROWS = 2048
 _STEPS = (1, 2, 4, 8, 16, 32, 48, 64)
 _SMALLEST = 1 << 17  # weights; smaller layers stay in the processor's cache anyway
 
@@ -18,15 +23,16 @@ _SMALLEST = 1 << 17  # weights; smaller layers stay in the processor's cache any
 class PackedLinear(nn.Module):
     """A linear layer with a packed copy of its weight; the plain weight stays readable."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, *, most_rows: int = FEW_ROWS) -> None:
         super().__init__()
+        self.most_rows = most_rows  # fp32 inputs of more rows take the plain layer
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), MOST_ROWS)
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), FEW_ROWS)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         rows = hidden.numel() // self.in_features
-        if rows > MOST_ROWS and hidden.dtype == torch.float32:
+        if rows > self.most_rows and hidden.dtype == torch.float32:
             return nn.functional.linear(hidden, self.weight, self.bias)
         flat = hidden.reshape(rows, self.in_features)
         spare = _padded(rows) - rows
@@ -38,9 +44,9 @@ class PackedLinear(nn.Module):
 
 def _padded(rows: int) -> int:
     """Return the number of rows that ``rows`` are padded to: a few small steps, then by 64."""
-    if rows <= MOST_ROWS:
+    if rows <= FEW_ROWS:
         return next(step for step in _STEPS if step >= rows)
-    return -(-rows // MOST_ROWS) * MOST_ROWS
+    return -(-rows // FEW_ROWS) * FEW_ROWS
 
 
 def pack_linears(model: nn.Module, *, smallest: int = _SMALLEST) -> int:
@@ -52,15 +58,37 @@ def pack_linears(model: nn.Module, *, smallest: int = _SMALLEST) -> int:
     """
     if not _packing_works(model):
         return 0
+    most_rows = MANY_ROWS if _many_rows_gain() else FEW_ROWS
     swapped = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is not nn.Linear:
                 continue
             if child.weight.numel() >= smallest or child.weight.dtype != torch.float32:
-                setattr(parent, name, PackedLinear(child))
+                setattr(parent, name, PackedLinear(child, most_rows=most_rows))
                 swapped += 1
     return swapped
+
+
+@functools.cache
+def _many_rows_gain() -> bool:
+    """Return whether 500 fp32 rows run at least 1.5 times faster packed, padding included.
+
+    The bar is high so that noise never decides: two runs on one machine give the same numbers.
+    """
+    linear = nn.Linear(256, 1024).requires_grad_(False)
+    packed = PackedLinear(linear, most_rows=MANY_ROWS)
+    hidden = torch.ones(500, 256)
+
+    def seconds(layer: nn.Module) -> float:
+        times = []
+        for _ in range(6):
+            start = time.perf_counter()
+            layer(hidden)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(packed) * 1.5 <= seconds(linear)
 
 
 def _packing_works(model: nn.Module) -> bool:

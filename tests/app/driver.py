@@ -54,7 +54,7 @@ class Visitor:
         """Open the page and wait for its first result."""
         self.leave()
         self.page.goto(f"{self.url}/{query}")
-        self.page.wait_for_selector("#classify-result [data-seq]")
+        self.page.wait_for_selector("#classify-result [data-seq]", state="attached")
         return self
 
     def leave(self) -> None:

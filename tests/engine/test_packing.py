@@ -43,9 +43,13 @@ def test_in_bf16_every_layer_is_packed(plain_of):
 
 
 @packs
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_operator_meets_few_numbers_of_rows(dtype, monkeypatch):
-    packed = PackedLinear(nn.Linear(8, 4, dtype=dtype).requires_grad_(False))
+@pytest.mark.parametrize(
+    ("dtype", "most_rows", "largest"),
+    [(torch.float32, 64, 64), (torch.float32, 512, 512), (torch.bfloat16, 64, 1024)],
+)
+def test_the_operator_meets_few_numbers_of_rows(dtype, most_rows, largest, monkeypatch):
+    linear = nn.Linear(8, 4, dtype=dtype).requires_grad_(False)
+    packed = PackedLinear(linear, most_rows=most_rows)
     met = set()
     real = torch.ops.mkldnn._linear_pointwise
 
@@ -57,8 +61,7 @@ def test_the_operator_meets_few_numbers_of_rows(dtype, monkeypatch):
     monkeypatch.setattr(torch.ops, "mkldnn", operators)
     for rows in range(1, 1025):
         assert packed(torch.ones(rows, 8, dtype=dtype)).shape == (rows, 4)
-    small = {1, 2, 4, 8, 16, 32, 48, 64}
-    assert met == (small if dtype == torch.float32 else small | set(range(128, 1025, 64)))
+    assert met == {1, 2, 4, 8, 16, 32, 48} | set(range(64, largest + 1, 64))
 
 
 @packs
