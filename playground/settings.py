@@ -59,6 +59,9 @@ class Settings:
     max_template_chars: int = _row(2_000, "Longest template, in characters.", 1)
     max_labels: int = _row(64, "Most labels in one verbalizer.", 2)
     max_label_words: int = _row(512, "Most label words in one verbalizer.", 2)
+    max_split_pieces: int = _row(
+        64, "Most pieces that all label words of several pieces have together; each costs a run.", 1
+    )
     max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
     max_link_chars: int = _row(16_000, "Longest prompt link that is written or opened.", 100)
     concurrency: int = _row(2, "Requests that score at the same time.", 1)

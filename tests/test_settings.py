@@ -30,6 +30,7 @@ NUMBERS = [  # setting, default, the least
     ("max_template_chars", 2_000, 1),
     ("max_labels", 64, 2),
     ("max_label_words", 512, 2),
+    ("max_split_pieces", 64, 1),
     ("max_prior_texts", 200, 1),
     ("max_link_chars", 16_000, 100),
     ("concurrency", 2, 1),

@@ -26,7 +26,7 @@ def build(registry: Registry) -> gr.Blocks:
     """Return the page, with the default model loaded and the first text scored."""
     settings = registry.settings
     line, sane = registry.status()
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         with gr.Row(elem_classes="pp-header"):
             with gr.Column(scale=3, min_width=280):
                 gr.HTML(

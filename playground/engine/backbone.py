@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _PROBES = (
     Template("The man is playing a {mask} in the park, and a few of us stopped to listen to him."),
 )
 CHECKSUMS = "SHA256SUMS"
+_READING = threading.Lock()  # transformers cannot read two models at once
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def load_backbone(
         )
     if source.local:
         verify_checksums(Path(source.location))
-    network, tokenizer = _read(source)
+    with _READING:
+        network, tokenizer = _read(source)
     encoder = Encoder(tokenizer, longest_input(network, tokenizer))
     network.to(place)  # type: ignore[arg-type]
     revision = getattr(network.config, "_commit_hash", None) or _fingerprint(source, network)

@@ -12,6 +12,7 @@ import torch
 from playground.engine.backbone import Backbone
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, Template
+from playground.settings import settings
 
 _FITTING = 300  # predictions at the mask among which a suggestion is sought
 
@@ -60,6 +61,12 @@ class Vocabulary:
                     "to this model; keep one."
                 )
             seen[word.ids] = word.text
+        split = sum(len(word.ids) for word in words if not word.single)
+        if split > (most := settings().max_split_pieces):
+            raise PlaygroundError(
+                f"The label words that split have {split} pieces together and the most is {most}, "
+                "since each takes a run of its own; choose words of one piece."
+            )
         if prompt.scoring.aggregation == "logit_sum":
             for word in words:
                 if not word.single:

@@ -253,12 +253,18 @@ class Prompting:
 
     def _check_length(self, row: Row, template: Template) -> None:
         limit = self.settings.max_text_chars
-        for name, value in template.bind(row).items():
+        values = template.bind(row)
+        reads = f"The model reads {self.backbone.encoder.max_tokens} tokens."
+        for name, value in values.items():
             if len(value) > limit:
                 raise PlaygroundError(
-                    f"{name} has {len(value):,} characters; the most is {limit:,}. "
-                    f"The model reads {self.backbone.encoder.max_tokens} tokens."
+                    f"{name} has {len(value):,} characters; the most is {limit:,}. {reads}"
                 )
+        filled = sum(len(values[part.value]) for part in template.parts if part.kind == "field")
+        if filled > (most := limit * max(1, len(values))):  # a template may repeat a text
+            raise PlaygroundError(
+                f"The filled template holds {filled:,} characters of text; the most is {most:,}. {reads}"
+            )
 
     def _encode(
         self, rows: Sequence[Row], template: Template, errors: dict[int, str]

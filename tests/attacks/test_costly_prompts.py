@@ -1,0 +1,45 @@
+"""Prompts that would hold the model for minutes are refused before it runs."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from playground import PlaygroundError, Prompt, Prompting, Template, Verbalizer
+
+
+def test_label_words_of_too_many_pieces_are_refused(prompting):
+    words = [f"{first}{second}" for first in "qxzvkjwy" for second in ("qxzzvkjq", "xxqqzzkk")]
+    prompt = Prompt(Template("{text} It was {mask}."), Verbalizer({"a": words, "b": ["good"]}))
+    before = prompting.runner.prompts_run
+    with pytest.raises(PlaygroundError, match=r"^The label words that split have \d+ pieces toget"):
+        prompting.explain("It was fine.", prompt)
+    assert prompting.runner.prompts_run == before
+
+
+def test_a_template_that_repeats_a_long_text_is_refused(prompting):
+    prompt = Prompt(
+        Template("{text} " * 100 + "It was {mask}."), Verbalizer({"a": ["good"], "b": ["bad"]})
+    )
+    message = r"^The filled template holds 1,900,000 characters of text; the most is 20,000\. The"
+    with pytest.raises(PlaygroundError, match=message):
+        prompting.explain("good " * 3800, prompt)
+    assert prompting.classify(["good " * 3800, "good"], prompt).errors.keys() == {0}
+
+
+def test_models_load_side_by_side():
+    errors: list[Exception] = []
+
+    def load() -> None:
+        try:
+            Prompting()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
