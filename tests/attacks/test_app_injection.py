@@ -93,8 +93,9 @@ def test_payloads_as_a_broken_template(visitor):
         inert(visitor)
 
 
-def test_payloads_as_labels_and_words(visitor):
+def test_payloads_as_labels_and_words(visitor, monkeypatch):
     """All at once: thirty labels, and the chart of their words."""
+    monkeypatch.setenv("PLAYGROUND_MAX_SPLIT_PIECES", "2000")  # they split into very many pieces
     visitor.box("classify-words").fill(MANY.to_text())
     visitor.page.wait_for_function(
         "(n) => document.querySelectorAll('#classify-result .pp-bar').length === n",
