@@ -167,7 +167,8 @@ def test_a_payload_as_a_broken_card_file(visitor, payload):
     inert(visitor)
 
 
-def test_payloads_in_a_link(visitor):
+def test_payloads_in_a_link(visitor, monkeypatch):
+    monkeypatch.setenv("PLAYGROUND_MAX_SPLIT_PIECES", "2000")  # four payloads as label words
     text, other = "\n".join(PAYLOADS), " | ".join(PAYLOADS)
     sample = Verbalizer(
         {label: [word] for label, word in list(zip(LABELS, WORDS, strict=True))[:4]}
