@@ -17,7 +17,7 @@ class Registry:
         self.settings = settings
         self._loaded: OrderedDict[str, Prompting] = OrderedDict()
         self._lock = threading.Lock()
-        self._loading = threading.Lock()  # transformers breaks when two models load at a time
+        self._loading = threading.Lock()  # a model is loaded once, however many ask
 
     def get(self, name: str | None = None) -> Prompting:
         """Return the model ``name`` (the default one if empty); raises PlaygroundError."""
