@@ -26,12 +26,26 @@ def models_dir() -> Path:
     return _root() / "assets" / "models"
 
 
-def shipped_models() -> dict[str, Path]:
-    """Return the shipped models by name."""
+def shipped_models(architecture: str = "") -> dict[str, Path]:
+    """Return the shipped models by name: all, or those whose architecture ends in ``architecture``."""
     folder = models_dir()
     if not folder.is_dir():
         return {}
-    return {path.parent.name: path.parent for path in sorted(folder.glob("*/config.json"))}
+    found = {path.parent.name: path for path in sorted(folder.glob("*/config.json"))}
+    return {
+        name: path.parent
+        for name, path in found.items()
+        if _architecture(path).endswith(architecture)
+    }
+
+
+def _architecture(config: Path) -> str:
+    """Return what a model's config.json says it is, such as BertForMaskedLM."""
+    try:
+        data = json.loads(config.read_text(encoding="utf-8"))
+        return str((data.get("architectures") or [""])[0])
+    except (OSError, ValueError, AttributeError):
+        return ""  # a damaged model is told when it is opened
 
 
 def card_names() -> list[str]:

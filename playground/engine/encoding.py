@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,13 +63,16 @@ class Encoder:
     The marker's places become the mask token, so a "[MASK]" typed by a user never counts.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_tokens: int, *, cut: str = "longest"
+    ) -> None:
         if not tokenizer.is_fast or tokenizer.mask_token_id is None:
             raise PlaygroundError(
                 f"The tokenizer {type(tokenizer).__name__} has no fast version with a mask token; "
                 "choose a model such as bert-base-uncased, roberta-base or xlm-roberta-base."
             )
         self.max_tokens = max_tokens
+        self._remove = CUTS[cut]
         self.mask_id: int = tokenizer.mask_token_id
         self.special_ids = frozenset(tokenizer.all_special_ids)
         self.special_tokens = frozenset(tokenizer.all_special_tokens)
@@ -199,7 +202,7 @@ class Encoder:
         return Encoded(tuple(ids), tuple(type_ids), positions, len(dropped))
 
     def _cut(self, prompt: _Composed, excess: int) -> set[int]:
-        """Return the places of ``excess`` tokens to drop: from the longest user text, last first."""
+        """Return the places of ``excess`` tokens to drop: from the user's texts, last first."""
         sequences = prompt.sequences
         encoding = self._backend.encode(sequences[0], *sequences[1:])  # type: ignore[arg-type]
         owned: list[list[int]] = [[] for _ in prompt.fields]
@@ -217,17 +220,54 @@ class Encoder:
                 if sequence == number and inside:
                     owned[index].append(place)
                     break
-        dropped: set[int] = set()
-        while len(dropped) < excess:
-            longest = max(owned, key=len, default=[])
-            if not longest:
-                fixed = len(encoding.ids) - len(dropped)
-                raise PlaygroundError(
-                    f"The prompt takes {fixed} tokens without any text and the model reads "
-                    f"{self.max_tokens}; shorten the template."
-                )
-            dropped.add(longest.pop())
-        return dropped
+        spare = sum(map(len, owned))
+        if spare < excess:
+            fixed = len(encoding.ids) - spare
+            raise PlaygroundError(
+                f"The prompt takes {fixed} tokens without any text and the model reads "
+                f"{self.max_tokens}; shorten the template."
+            )
+        kept = self._remove([len(places) for places in owned], excess)
+        return {
+            place for places, count in zip(owned, kept, strict=True) for place in places[count:]
+        }
+
+
+def cut_longest(lengths: Sequence[int], excess: int) -> list[int]:
+    """Return how many tokens of each text are kept if one is taken from the longest, again and again.
+
+    ``lengths`` add up to ``excess`` or more. A text that is shorter than the others loses nothing.
+    """
+    kept = list(lengths)
+    for _ in range(excess):
+        kept[kept.index(max(kept))] -= 1
+    return kept
+
+
+def cut_by_ratio(lengths: Sequence[int], excess: int) -> list[int]:
+    """Return how many tokens of each text are kept if all lose the same share.
+
+    ``lengths`` add up to ``excess`` or more. Shares are rounded by the largest remainder, and a text
+    keeps a token while there is one for each.
+    """
+    total = sum(lengths)
+    room = total - excess
+    shares = [length * room / total for length in lengths]
+    kept = [int(share) for share in shares]
+    if room >= sum(length > 0 for length in lengths):
+        kept = [max(count, length > 0) for count, length in zip(kept, lengths, strict=True)]
+    by_remainder = sorted(range(len(kept)), key=lambda i: kept[i] - shares[i])
+    for i in by_remainder[: max(0, room - sum(kept))]:
+        kept[i] += 1
+    while sum(kept) > room:
+        kept[kept.index(max(kept))] -= 1
+    return kept
+
+
+CUTS: dict[str, Callable[[Sequence[int], int], list[int]]] = {
+    "longest": cut_longest,
+    "ratio": cut_by_ratio,
+}
 
 
 def _forget_spellings(backend: Tokenizer, special: Sequence[str]) -> None:

@@ -133,7 +133,7 @@ class MaskForward:
         if not isinstance(encoder, nn.Module) or self.model.config.model_type not in FUSED_TYPES:
             return None
 
-        def positions() -> torch.Tensor | None:
+        def positions(_hidden: torch.Tensor) -> torch.Tensor | None:
             self._focus.gathered = self._focus.positions is not None
             return self._focus.positions
 

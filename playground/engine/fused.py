@@ -1,9 +1,10 @@
 """A BERT encoder with its layers fused for inference: the same sums with fewer, larger steps.
 
 Query, key and value are one product, nothing but arithmetic runs between the layers, and in the last
-layer all but the keys and values is computed for the masks' rows only. It reads the layers of the
-BERT family (BERT, RoBERTa, XLM-R, ELECTRA, CamemBERT); others have no such layers and keep their own
-encoder, and so does a model whose numbers would differ, which is checked when it is loaded.
+layer all but the keys and values is computed for the wanted rows only: the masks, or [CLS]. It reads
+the layers of the BERT family (BERT, RoBERTa, XLM-R, ELECTRA, CamemBERT); others have no such layers
+and keep their own encoder, and so does a model whose numbers would differ, which is checked when it is
+loaded.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 FUSED_TYPES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
-Positions = Callable[[], torch.Tensor | None]
+Positions = Callable[[torch.Tensor], torch.Tensor | None]
 
 
 class FusedEncoder(nn.Module):
     """Stands in for the encoder of a BERT-like model; its layers share the model's weights.
 
-    ``positions`` gives the masks' places (N, M) of the current call, or None for all rows. Raises
-    AttributeError for an encoder whose layers are of another kind.
+    ``positions`` gives the places (N, M) that are wanted of hidden states (N, T, H), or None for all.
+    Raises AttributeError for an encoder whose layers are of another kind.
     """
 
     def __init__(self, encoder: nn.Module, positions: Positions) -> None:
@@ -39,7 +40,7 @@ class FusedEncoder(nn.Module):
         for layer in first:
             hidden = layer(hidden, attention_mask)
         return BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=last(hidden, attention_mask, self._positions())
+            last_hidden_state=last(hidden, attention_mask, self._positions(hidden))
         )
 
 

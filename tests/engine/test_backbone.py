@@ -14,13 +14,9 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 from transformers.utils import logging as transformers_logging
 
 from playground import PlaygroundError, Prompting, resources
-from playground.engine.backbone import (
-    choose_device,
-    choose_threads,
-    hub_answers,
-    load_backbone,
-    resolve,
-)
+from playground.engine.backbone import load_backbone
+from playground.engine.device import choose_device, choose_threads
+from playground.engine.loading import hub_answers, resolve
 from playground.settings import Settings
 from tests.engine import tiny
 

@@ -35,7 +35,7 @@ def _places(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
 @pytest.mark.parametrize("padded", [False, True])
 def test_all_rows_are_those_of_the_plain_encoder(bases, padded):
     plain, fused = bases
-    fused.encoder = FusedEncoder(fused.encoder, lambda: None)
+    fused.encoder = FusedEncoder(fused.encoder, lambda _hidden: None)
     inputs = _inputs(padded)
     with torch.no_grad():
         expected = plain(**inputs).last_hidden_state[_places(inputs)]
@@ -48,7 +48,7 @@ def test_all_rows_are_those_of_the_plain_encoder(bases, padded):
 def test_the_last_layer_runs_where_it_is_told(bases, padded, positions):
     plain, fused = bases
     places = torch.tensor(positions)
-    fused.encoder = FusedEncoder(fused.encoder, lambda: places)
+    fused.encoder = FusedEncoder(fused.encoder, lambda _hidden: places)
     inputs = _inputs(padded)
     with torch.no_grad():
         expected = plain(**inputs).last_hidden_state[torch.arange(2)[:, None], places]
@@ -59,7 +59,7 @@ def test_the_last_layer_runs_where_it_is_told(bases, padded, positions):
 
 def test_it_is_frozen_and_shares_what_it_can(plain_of):
     encoder = copy.deepcopy(plain_of("bert").model.bert.encoder).requires_grad_(False)
-    fused = FusedEncoder(encoder, lambda: None)
+    fused = FusedEncoder(encoder, lambda _hidden: None)
     assert not any(parameter.requires_grad for parameter in fused.parameters())
     assert fused.layers[0].up is encoder.layer[0].intermediate.dense
     sizes = [sum(p.numel() for p in module.parameters()) for module in (fused, encoder)]
@@ -69,7 +69,7 @@ def test_it_is_frozen_and_shares_what_it_can(plain_of):
 @pytest.mark.parametrize("kind", ["deberta-v2", "albert"])
 def test_layers_of_another_kind_are_not_fused(kind, plain_of):
     with pytest.raises(AttributeError):
-        FusedEncoder(plain_of(kind).model.base_model.encoder, lambda: None)
+        FusedEncoder(plain_of(kind).model.base_model.encoder, lambda _hidden: None)
 
 
 def test_a_layer_without_biases_is_not_fused(plain_of):
@@ -77,4 +77,4 @@ def test_a_layer_without_biases_is_not_fused(plain_of):
     own = encoder.layer[0].attention.self
     own.query = nn.Linear(32, 32, bias=False)
     with pytest.raises(TypeError):
-        FusedEncoder(encoder, lambda: None)
+        FusedEncoder(encoder, lambda _hidden: None)
