@@ -42,7 +42,8 @@ class Record:
 class Table:
     """A table that is read row by row: its name for messages, its columns, and its rows.
 
-    ``total`` is the number of rows where the source tells it. A file or data set can be read again
+    ``total`` is the number of rows where the source tells it, and ``label_names`` the names behind the
+    numbers of a column whose values are classes. A file or data set can be read again
     from its start, standard input cannot.
     """
 
@@ -53,9 +54,11 @@ class Table:
         *,
         repeatable: bool = True,
         total: int | None = None,
+        label_names: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.name = name
         self.total = total
+        self.label_names = dict(label_names or {})
         self._open = open_records
         self._repeatable = repeatable
         records = open_records()
@@ -199,7 +202,18 @@ def read_dataset(name: str, *, split: str | None = None, config: str | None = No
         shown,
         lambda: (Record(row) for row in _guarded(shown, lambda: rows, "utf-8")),
         total=known.num_examples if known else None,
+        label_names=_class_names(rows.features),
     )
+
+
+def _class_names(features: Any) -> dict[str, Sequence[str]]:
+    import datasets
+
+    return {
+        name: kind.names
+        for name, kind in (features or {}).items()
+        if isinstance(kind, datasets.ClassLabel)
+    }
 
 
 def parse_lines(lines: Iterable[str], format: str) -> Iterator[Record]:

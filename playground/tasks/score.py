@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import torch
 
 import playground
-from playground.engine import Prompting
+from playground.engine import Prompting, Scores
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import Prompt, Template
+from playground.settings import Settings
 from playground.tasks import writing
 from playground.tasks.partial import Journal, PartialFile
 from playground.tasks.reading import Record, Table, column_map, free_name
@@ -61,12 +62,65 @@ class _Window:
 
     records: list[Record]
     rows: list[dict[str, Any]]
+    found: list[dict[str, Any]]
     failed: int
 
 
+class Scorer(Protocol):
+    """What scores rows: its template names the texts that a row must have, its labels the columns.
+
+    ``fingerprint`` tells apart what must not stand in one file.
+    """
+
+    @property
+    def template(self) -> Template: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def settings(self) -> Settings: ...
+    def fingerprint(self) -> dict[str, Any]: ...
+    def score(self, rows: list[dict[str, Any]], progress: Callable[[int, int], None]) -> Scores: ...
+
+
+@dataclass(frozen=True)
+class PromptScorer:
+    """Scores rows with a prompt."""
+
+    prompting: Prompting
+    prompt: Prompt
+
+    def __post_init__(self) -> None:
+        self.prompting.classify(
+            [], self.prompt
+        )  # a label word that is unknown is told before a row
+
+    @property
+    def template(self) -> Template:
+        return self.prompt.template
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.prompt.verbalizer.names
+
+    @property
+    def settings(self) -> Settings:
+        return self.prompting.settings
+
+    def fingerprint(self) -> dict[str, Any]:
+        backbone = self.prompting.backbone
+        return {
+            "template": self.prompt.template.source,
+            "labels": self.prompt.verbalizer.to_json(),
+            "scoring": self.prompt.scoring.to_json(),
+            "model": [backbone.name, backbone.revision, str(backbone.dtype), backbone.device.type],
+        }
+
+    def score(self, rows: list[dict[str, Any]], progress: Callable[[int, int], None]) -> Scores:
+        return self.prompting.classify(rows, self.prompt, words=False, progress=progress)
+
+
 def score_table(
-    prompting: Prompting,
-    prompt: Prompt,
+    scorer: Scorer,
     table: Table,
     out: str | Path | BinaryIO,
     *,
@@ -81,7 +135,7 @@ def score_table(
 
     out: a file name in .csv, .tsv or .jsonl, or a binary stream with its ``format``. A file is
     resumable: a run stopped at any moment is continued by the same call and ends in the same bytes,
-    unless ``fresh`` is asked for, or the rows done, the prompt, the model or an option are others.
+    unless ``fresh`` is asked for, or the rows done, the scorer or an option are others.
     columns: template slot to input column, slots by their own name where left out. The columns added
     are prediction, p_<label> for each label, tokens, dropped and error. ``notify`` is told a sentence
     at a time, ``progress`` the rows done. Memory does not grow with the rows.
@@ -89,11 +143,10 @@ def score_table(
     Raises PlaygroundError for what no row can be scored with, or where the output cannot be written.
     """
     say = notify or (lambda sentence: None)
-    mapping = column_map(prompt.template, table.columns, columns=columns)
+    mapping = column_map(scorer.template, table.columns, columns=columns)
     kind = format or ("csv" if not isinstance(out, str | Path) else writing.output_format(out))
-    layout = _layout(table, prompt, kind, say)
-    prompting.classify([], prompt)  # a label word that the model does not know is told before a row
-    run = _Run(prompting, prompt, table, mapping, layout, limit, progress)
+    layout = _layout(table, scorer.labels, kind, say)
+    run = _Run(scorer, table, mapping, layout, limit, progress)
     if not isinstance(out, str | Path):
         return run.to_stream(out)
     partial = PartialFile(out)
@@ -106,21 +159,63 @@ def score_table(
         partial.close()
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Rows as they come: how many are done, how many of them failed, and their bytes in the output.
+
+    ``given`` are the input rows of this part, and ``found`` what was added to each: prediction,
+    p_<label>, tokens, dropped and error, whatever their columns are called.
+    """
+
+    done: int
+    failed: int
+    data: bytes
+    given: list[dict[str, Any]]
+    found: list[dict[str, Any]]
+
+
+def score_parts(
+    scorer: Scorer,
+    table: Table,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str = "csv",
+    limit: int | None = None,
+    rows_at_once: int = 64,
+) -> Iterator[Scored]:
+    """Yield the scored rows of ``table`` part by part, the header line with the first.
+
+    What :func:`score_table` writes, for a caller that shows it grow and may stop at any part.
+    """
+    mapping = column_map(scorer.template, table.columns, columns=columns)
+    layout = _layout(table, scorer.labels, format, lambda sentence: None)
+    run = _Run(scorer, table, mapping, layout, limit, None, rows_at_once)
+    data = writing.header(layout.columns, format)
+    done = failed = 0
+    for window in run.windows(islice(table.records(), limit), 0):
+        data += writing.encode(window.rows, layout.columns, format)
+        done, failed = done + len(window.rows), failed + window.failed
+        given = [record.values for record in window.records]
+        yield Scored(done, failed, data, given, window.found)
+        data = b""
+
+
 class _Run:
     """One run over one table."""
 
     def __init__(
         self,
-        prompting: Prompting,
-        prompt: Prompt,
+        scorer: Scorer,
         table: Table,
         mapping: Mapping[str, str],
         layout: _Layout,
         limit: int | None,
         progress: Progress | None,
+        rows_at_once: int | None = None,
     ) -> None:
-        self.prompting, self.prompt, self.table = prompting, prompt, table
-        self.mapping, self.layout, self.limit = mapping, layout, limit
+        self.rows_at_once = rows_at_once or scorer.settings.window_rows
+        self.scorer, self.table, self.mapping = scorer, table, mapping
+        self.layout, self.limit = layout, limit
         self.progress = progress or (lambda rows: None)
         self.lost: dict[str, None] = {}
 
@@ -128,7 +223,7 @@ class _Run:
         start = time.perf_counter()
         _put(stream, writing.header(self.layout.columns, self.layout.format))
         rows = failed = 0
-        for window in self._windows(islice(self.table.records(), self.limit), 0):
+        for window in self.windows(islice(self.table.records(), self.limit), 0):
             _put(stream, writing.encode(window.rows, self.layout.columns, self.layout.format))
             rows, failed = rows + len(window.rows), failed + window.failed
         return ScoreSummary(rows, failed, 0, time.perf_counter() - start, tuple(self.lost))
@@ -141,7 +236,7 @@ class _Run:
         if not resumed:
             partial.append(writing.header(self.layout.columns, self.layout.format), journal)
         self.progress(resumed)
-        for window in self._windows(records, resumed):
+        for window in self.windows(records, resumed):
             for record in window.records:
                 digest.update(_digestible(record))
             journal = Journal(
@@ -181,22 +276,19 @@ class _Run:
 
     def _fingerprint(self) -> str:
         """Return what must be the same for rows of two runs to stand in one file."""
-        backbone, settings = self.prompting.backbone, self.prompting.settings
+        settings = self.scorer.settings
         what = {
             "versions": [playground.__version__, torch.__version__],
-            "template": self.prompt.template.source,
-            "labels": self.prompt.verbalizer.to_json(),
-            "scoring": self.prompt.scoring.to_json(),
-            "model": [backbone.name, backbone.revision, str(backbone.dtype), backbone.device.type],
+            **self.scorer.fingerprint(),
             "windows": [settings.window_rows, settings.batch_tokens, settings.max_text_chars],
             "columns": [self.mapping, self.layout.columns, self.layout.format],
             "limit": self.limit,
         }
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
-    def _windows(self, records: Iterator[Record], done: int) -> Iterator[_Window]:
+    def windows(self, records: Iterator[Record], done: int) -> Iterator[_Window]:
         """Yield the records in windows, scored; ``done`` rows stand before them."""
-        while window := list(islice(records, self.prompting.settings.window_rows)):
+        while window := list(islice(records, self.rows_at_once)):
             yield self._score(window, done)
             done += len(window)
             self.progress(done)
@@ -214,13 +306,12 @@ class _Run:
             else:
                 places.append(i)
                 texts.append({slot: record.values[c] for slot, c in self.mapping.items()})
-        scores = self.prompting.classify(
-            texts, self.prompt, words=False, progress=lambda rows, _: self.progress(done + rows)
-        )
+        scores = self.scorer.score(texts, lambda rows, _: self.progress(done + rows))
         problems |= {places[k]: error for k, error in scores.errors.items()}
         predictions, probabilities = scores.predictions, scores.probabilities.tolist()
         names = [f"p_{label}" for label in scores.labels]
-        rows = []
+        rows: list[dict[str, Any]] = []
+        additions: list[dict[str, Any]] = []
         position = {place: k for k, place in enumerate(places)}
         for i, record in enumerate(window):
             found: dict[str, Any] = dict.fromkeys(self.layout.added)
@@ -236,11 +327,12 @@ class _Run:
                 self.lost |= dict.fromkeys(key for key in row if key not in self.layout.given)
             row |= {self.layout.added[name]: value for name, value in found.items()}
             rows.append(row)
-        return _Window(window, rows, len(problems))
+            additions.append(found)
+        return _Window(window, rows, additions, len(problems))
 
 
-def _layout(table: Table, prompt: Prompt, format: str, say: Notify) -> _Layout:
-    wanted = ["prediction", *(f"p_{label}" for label in prompt.verbalizer.names)]
+def _layout(table: Table, labels: tuple[str, ...], format: str, say: Notify) -> _Layout:
+    wanted = ["prediction", *(f"p_{label}" for label in labels)]
     wanted += ["tokens", "dropped", "error"]
     added: dict[str, str] = {}
     for name in wanted:

@@ -23,7 +23,7 @@ from playground.errors import PlaygroundError
 from playground.settings import Settings
 from playground.tasks.partial import PartialFile
 from playground.tasks.reading import read_file, read_stream
-from playground.tasks.score import score_table
+from playground.tasks.score import PromptScorer, score_table
 
 WINDOW = 8
 TEXTS = [
@@ -60,7 +60,7 @@ def write_rows(path: Path, texts) -> str:
 
 
 def scored(prompting, prompt, path: str, out, **options):
-    return score_table(prompting, prompt, read_file(path), out, **options)
+    return score_table(PromptScorer(prompting, prompt), read_file(path), out, **options)
 
 
 def read_csv(data: bytes) -> list[dict[str, str]]:
@@ -284,7 +284,7 @@ def test_standard_input_is_continued_if_it_is_the_same(small_windows, sentiment,
 
     def run(data: bytes, **options):
         table = read_stream(io.BytesIO(data), format="csv")
-        return score_table(small_windows, sentiment, table, out, **options)
+        return score_table(PromptScorer(small_windows, sentiment), table, out, **options)
 
     with pytest.raises(Stopped):
         run(data, progress=stop_at(20))

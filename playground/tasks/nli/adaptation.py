@@ -1,0 +1,182 @@
+"""Going on with masked-LM training on the pairs themselves, before they are classified.
+
+Task-adaptive pretraining (Gururangan et al. 2020): premise and hypothesis as one sentence pair, words
+hidden in both, so that the encoder learns to look for a word's meaning across the border. Labels are
+not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import datasets
+import torch
+from torch import nn
+from transformers import (
+    DataCollatorForLanguageModeling,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+)
+
+from playground.engine.classifier import PAIR
+from playground.engine.device import choose_device
+from playground.engine.encoding import Encoded, Encoder
+from playground.engine.loading import MASKED_LM, longest_input, quietly, read_model, resolve
+from playground.settings import Settings
+from playground.tasks.nli.pairs import Pairs
+from playground.tasks.nli.runs import (
+    CHECKPOINTS,
+    ShowSteps,
+    check_recipe,
+    last_checkpoint,
+    open_folder,
+    trainer_arguments,
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a masked LM is adapted: ``mask_rate`` of the tokens are hidden, 90 % of them as [MASK], the others stay as they are."""
+
+    epochs: float = 1.0
+    learning_rate: float = 5e-4
+    batch_size: int = 96
+    max_tokens: int = 64
+    mask_rate: float = 0.2
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    precision: str = "auto"
+    evaluations: float = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_recipe(self, {}, ("mask_rate",))
+
+
+def adapt(
+    model: str | None,
+    train: Pairs,
+    dev: Pairs,
+    out: str | os.PathLike[str],
+    *,
+    recipe: Adaptation,
+    settings: Settings,
+    device: str | None = None,
+    fresh: bool = False,
+    say: Say | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """Go on with masked-LM training of ``model`` on pairs and save it to ``out``; return the dev losses.
+
+    Losses are in nats a hidden token. A stopped run goes on, as in training. Raises PlaygroundError
+    for what cannot be read or written.
+    """
+    tell = say or (lambda sentence: None)
+    folder = open_folder(out, fresh=fresh)
+    source = resolve(model, settings, MASKED_LM)
+    network, tokenizer = read_model(source, MASKED_LM)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # words are hidden anew in every batch, which is noise enough
+    if not torch.cuda.is_available():
+        network.set_attn_implementation("eager")  # a tenth faster than the fused kernel on a CPU
+    encoder = Encoder(tokenizer, min(recipe.max_tokens, longest_input(network, tokenizer)))
+    sets = [_dataset(pairs, encoder) for pairs in (train, dev)]
+    place = choose_device(device or settings.device)
+    arguments = trainer_arguments(
+        folder, recipe, len(train), place, prediction_loss_only=True, remove_unused_columns=False,
+        train_sampling_strategy="group_by_length", metric_for_best_model="loss",
+    )  # fmt: skip
+    losses: list[float] = []
+    trainer = _HiddenWordsTrainer(
+        network,
+        arguments,
+        data_collator=DataCollatorForLanguageModeling(
+            tokenizer,
+            mlm_probability=recipe.mask_rate,
+            mask_replace_prob=0.9,
+            random_replace_prob=0.0,
+            seed=recipe.seed,
+        ),
+        train_dataset=sets[0],
+        eval_dataset=sets[1],
+        callbacks=[_Tell(tell, losses), ShowSteps(progress or (lambda done, total: None))],
+    )
+    trainer.remove_callback(PrinterCallback)
+    mark = hashlib.sha256(
+        json.dumps([asdict(recipe), source.name, train.premises, train.hypotheses]).encode()
+    ).hexdigest()
+    with arguments.main_process_first():
+        fresh = fresh and arguments.process_index == 0
+        resume = last_checkpoint(folder / CHECKPOINTS, mark, fresh=fresh, say=tell)
+    with quietly():
+        trainer.train(resume_from_checkpoint=resume)
+        if trainer.is_world_process_zero():
+            network.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return losses
+
+
+class _HiddenWordsTrainer(Trainer):
+    """Runs the prediction head at the hidden words only: elsewhere there is no loss."""
+
+    def __init__(self, network: PreTrainedModel, *args: Any, **options: Any) -> None:
+        super().__init__(network, *args, **options)
+        self._hidden: torch.Tensor | None = None
+        network.base_model.register_forward_hook(self._gather)
+
+    def _gather(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+        if self._hidden is not None:
+            output.last_hidden_state = output.last_hidden_state[self._hidden][None]  # (1, M, H)
+        return output
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Any:
+        labels = inputs.pop("labels")  # (N, T), -100 where no word is hidden
+        self._hidden = labels != -100
+        try:
+            outputs = model(**inputs)
+        finally:
+            gold, self._hidden = labels[self._hidden], None
+        loss = nn.functional.cross_entropy(outputs.logits[0].float(), gold)  # (M, V), (M,)
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
+        with torch.no_grad():
+            return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+
+
+class _Tell(TrainerCallback):
+    def __init__(self, say: Say, losses: list[float]) -> None:
+        self._say, self._losses = say, losses
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
+    ) -> None:
+        self._losses.append(metrics["eval_loss"])
+        self._say(
+            f"step {state.global_step:,} of {state.max_steps:,}: dev loss {metrics['eval_loss']:.3f} nats"
+        )
+
+
+def _dataset(pairs: Pairs, encoder: Encoder) -> datasets.Dataset:
+    rows = zip(pairs.premises, pairs.hypotheses, strict=True)
+    found = [
+        row for row in encoder.encode([PAIR.render(r) for r in rows]) if isinstance(row, Encoded)
+    ]
+    columns: dict[str, list] = {"input_ids": [list(row.ids) for row in found]}
+    if encoder.uses_type_ids:
+        columns["token_type_ids"] = [list(row.type_ids) for row in found]
+    return datasets.Dataset.from_dict(columns)

@@ -1,0 +1,138 @@
+"""Loss and accuracy while a classifier is trained: as data, as a picture, and told as it goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerState
+
+
+@dataclass(frozen=True)
+class Point:
+    """One moment: its step and epoch, and what was measured then (None for what was not).
+
+    loss: mean training loss since the point before, in nats. dev_loss and dev_accuracy: on the whole
+    dev set.
+    """
+
+    step: int
+    epoch: float
+    loss: float | None = None
+    learning_rate: float | None = None
+    dev_loss: float | None = None
+    dev_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of a run in order, and the step whose weights were kept."""
+
+    points: tuple[Point, ...]
+    best_step: int
+
+    def save(self, path: Path) -> None:
+        """Write the curve as JSON."""
+        data = {
+            "best_step": self.best_step,
+            "points": [
+                {key: value for key, value in asdict(point).items() if value is not None}
+                for point in self.points
+            ],
+        }
+        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Curve:
+        """Return a curve that :meth:`save` wrote."""
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return cls(tuple(Point(**point) for point in data["points"]), data["best_step"])
+
+    def draw(self, path: Path) -> None:
+        """Draw training and dev loss, and dev accuracy beside them, as an SVG picture."""
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        losses, shares = figure.subplots(1, 2)
+        seen = [point for point in self.points if point.loss is not None]
+        looked = [point for point in self.points if point.dev_accuracy is not None]
+        losses.plot([p.epoch for p in seen], [p.loss for p in seen], color="#8a8f98", label="train")
+        losses.plot(
+            [p.epoch for p in looked],
+            [p.dev_loss for p in looked],
+            "o-",
+            color="#D55E00",
+            label="dev",
+        )
+        losses.set(xlabel="epoch", ylabel="loss, nats")
+        losses.legend(frameon=False)
+        shares.plot(
+            [p.epoch for p in looked],
+            [100 * (p.dev_accuracy or 0) for p in looked],
+            "o-",
+            color="#0072B2",
+        )
+        for point in looked:
+            if point.step == self.best_step:
+                shares.annotate(
+                    f"{point.dev_accuracy:.1%}",
+                    (point.epoch, 100 * (point.dev_accuracy or 0)),
+                    xytext=(0, -14),
+                    textcoords="offset points",
+                    ha="center",
+                )
+        shares.set(xlabel="epoch", ylabel="dev accuracy, %")
+        for axes in (losses, shares):
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(color="#8a8f98", alpha=0.25)
+        FigureCanvasSVG(figure).print_svg(path)
+
+
+class Watch(TrainerCallback):
+    """Tells how a run goes at each look at the dev set, and keeps nothing of its own.
+
+    What it shows comes from the trainer's state, so a run that goes on after a kill has one curve.
+    """
+
+    def __init__(self, say: Callable[[str], None], steps_in_epoch: float) -> None:
+        self._say = say
+        self._steps = steps_in_epoch
+
+    def on_evaluate(
+        self, args: Any, state: TrainerState, control: Any, metrics: Any = None, **_: Any
+    ) -> None:
+        if not state.is_world_process_zero or not metrics or "eval_accuracy" not in metrics:
+            return
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+        self._say(
+            f"step {state.global_step:,} of {state.max_steps:,}, "
+            f"epoch {state.global_step / self._steps:.2f}: "
+            f"{f'loss {losses[-1]:.3f}, ' if losses else ''}dev loss {metrics['eval_loss']:.3f}, "
+            f"dev accuracy {metrics['eval_accuracy']:.1%}"
+        )
+
+    def curve(self, state: TrainerState) -> Curve:
+        """Return the whole curve of a run."""
+        points: dict[int, dict[str, Any]] = {}
+        names = {
+            "loss": "loss",
+            "learning_rate": "learning_rate",
+            "eval_loss": "dev_loss",
+            "eval_accuracy": "dev_accuracy",
+        }
+        for entry in state.log_history:
+            step = entry.get("step", 0)
+            found = {ours: entry[key] for key, ours in names.items() if key in entry}
+            if found:
+                points.setdefault(step, {}).update(found)
+        best = state.best_global_step or state.global_step
+        return Curve(
+            tuple(
+                Point(step, round(step / self._steps, 4), **points[step]) for step in sorted(points)
+            ),
+            int(best),
+        )

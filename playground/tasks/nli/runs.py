@@ -1,0 +1,180 @@
+"""What every training run shares: its folder, its steps, its precision, and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import TrainerCallback, TrainerState, TrainingArguments
+
+from playground.errors import PlaygroundError, shorten
+
+CHECKPOINTS = "checkpoints"
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+class Steps(Protocol):
+    """The part of a recipe that says how many steps there are, of what size."""
+
+    @property
+    def epochs(self) -> float: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def warmup(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def evaluations(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def check_recipe(
+    recipe: Steps, choices: dict[str, tuple[str, ...]], shares: tuple[str, ...]
+) -> None:
+    """Raise PlaygroundError for a number out of its range or a name that is no choice."""
+    for name in ("epochs", "learning_rate", "batch_size", "evaluations"):
+        if not getattr(recipe, name) > 0:
+            raise PlaygroundError(f"{name} is {getattr(recipe, name)}; it must be above 0.")
+    for name, known in ({"precision": PRECISIONS} | choices).items():
+        if getattr(recipe, name) not in known:
+            raise PlaygroundError(
+                f"{name} is {shorten(getattr(recipe, name))}; choose {' or '.join(known)}."
+            )
+    for name in ("warmup", "weight_decay", *shares):
+        value = getattr(recipe, name)
+        if value is not None and not 0 <= value < 1:
+            raise PlaygroundError(f"{name} is {value}; it must be from 0 to below 1.")
+
+
+def open_folder(out: str | os.PathLike[str], *, fresh: bool) -> Path:
+    """Return the folder of a run, made if need be; raises PlaygroundError for one that cannot be used."""
+    folder = Path(out).expanduser()
+    shown = shorten(out, 120)
+    if (folder / "config.json").exists() and not fresh:
+        raise PlaygroundError(
+            f"The folder {shown} holds a finished model; give another --out, or --fresh to train anew."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise PlaygroundError(
+            f"The folder {shown} cannot be written ({error.strerror}); choose another."
+        ) from None
+    return folder
+
+
+def trainer_arguments(
+    folder: Path, recipe: Steps, rows: int, place: torch.device, **more: Any
+) -> TrainingArguments:
+    """Return the Trainer's arguments: a batch is ``batch_size`` rows over all processes together.
+
+    The last look at the dev set falls on the last step, and each look keeps a checkpoint.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    each = max(1, recipe.batch_size // processes)
+    in_epoch = math.ceil(rows / (each * processes))
+    looks = max(1, round(recipe.epochs * recipe.evaluations))
+    between = max(1, math.ceil(recipe.epochs * in_epoch / looks))
+    wanted = recipe.precision == "bfloat16"
+    return TrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        per_device_train_batch_size=each,
+        per_device_eval_batch_size=each,
+        max_steps=between * looks,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(recipe.warmup * between * looks),
+        weight_decay=recipe.weight_decay,
+        adam_beta2=0.98,
+        optim="adamw_torch_fused",
+        max_grad_norm=1.0,
+        bf16=wanted or (recipe.precision == "auto" and bfloat16_gains(place)),
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=between,
+        save_steps=between,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        logging_steps=max(1, between * looks // 200),
+        seed=recipe.seed,
+        use_cpu=place.type == "cpu",
+        disable_tqdm=True,
+        report_to=[],
+        dataloader_pin_memory=place.type == "cuda",
+        **more,
+    )
+
+
+def bfloat16_gains(place: torch.device) -> bool:
+    """Return whether a product in bf16 takes less than three quarters of its time in fp32 there."""
+    if place.type != "cpu":
+        return place.type == "cuda" and torch.cuda.is_bf16_supported()
+
+    def seconds(kind: torch.dtype) -> float:
+        left, right = torch.ones(1024, 256, dtype=kind), torch.ones(256, 1024, dtype=kind)
+        times = []
+        for _ in range(8):
+            start = time.perf_counter()
+            left @ right
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(torch.bfloat16) < 0.75 * seconds(torch.float32)
+
+
+class ShowSteps(TrainerCallback):
+    """Tells ``progress`` the steps done and the steps in all, a stopped run's included."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self._progress(state.global_step, state.max_steps)
+
+
+def last_checkpoint(
+    folder: Path, mark: str, *, fresh: bool, say: Callable[[str], None]
+) -> str | None:
+    """Return the last whole checkpoint of the run ``mark``, if one was stopped; else clear the folder."""
+    note = folder / "run.json"
+    found = sorted(
+        (path for path in folder.glob("checkpoint-*") if _whole(path)),
+        key=lambda path: int(path.name.rpartition("-")[2]),
+    )
+    same = note.is_file() and note.read_text(encoding="utf-8") == mark
+    if found and same and not fresh:
+        say(f"Continuing the stopped run at step {found[-1].name.rpartition('-')[2]}.")
+        return str(found[-1])
+    if found and not same:
+        say("Starting anew: the stopped run is of another recipe, model or data.")
+    if fresh or not same:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        note.write_text(mark, encoding="utf-8")
+    return None
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Return whether a checkpoint was written to its end: the trainer's state is its last file."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""What a training leaves: the model with its tokenizer, the curve, the numbers, and a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from playground.engine.loading import CHECKSUMS, quietly
+from playground.errors import PlaygroundError, shorten
+from playground.tasks.nli.curve import Curve
+from playground.tasks.nli.pairs import LABELS
+
+_LISTED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+
+def save_classifier(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    curve: Curve,
+    report: dict[str, Any],
+    *,
+    half: bool = False,
+) -> None:
+    """Write a finished model to ``folder``; config.json comes last, so half a model is never opened.
+
+    half: store weights in fp16; they are cast to fp32 when they are read. Raises PlaygroundError where
+    the folder cannot be written.
+    """
+    staged = folder / ".saving"
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        if half:
+            model = model.to(torch.float16)  # type: ignore[arg-type]
+        with quietly():
+            model.save_pretrained(staged)
+        tokenizer.save_pretrained(staged)
+        curve.save(staged / "curve.json")
+        curve.draw(staged / "curve.svg")
+        text = json.dumps(report, indent=1, ensure_ascii=False)
+        (staged / "training.json").write_text(f"{text}\n", encoding="utf-8")
+        (staged / "README.md").write_text(model_card(report, curve), encoding="utf-8")
+        sums = [f"{_digest(staged / n)}  {n}\n" for n in _LISTED if (staged / n).is_file()]
+        (staged / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
+        (folder / "config.json").unlink(missing_ok=True)
+        for file in sorted(staged.iterdir(), key=lambda file: file.name == "config.json"):
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+            file.chmod(0o644)
+            os.replace(file, folder / file.name)
+        staged.rmdir()
+    except OSError as error:
+        raise PlaygroundError(
+            f"The model cannot be written to {shorten(folder, 120)} ({error.strerror}); make room and "
+            "run the same command again: it goes on from the last checkpoint."
+        ) from None
+
+
+def model_card(report: dict[str, Any], curve: Curve) -> str:
+    """Return the card of a trained classifier: what it is, its data, how it was trained, what it scores."""
+    result, recipe = report["result"], report["recipe"]
+    low, high = result["interval"]
+    data = ", ".join(report["train"]["sources"])
+    counts = ", ".join(f"{report['train'][name]:,} {name}" for name in LABELS)
+    rows = [
+        f"| {name} | {' | '.join(f'{n:,}' for n in line)} | {result['recall'][name]:.1%} |"
+        for name, line in zip(LABELS, result["confusion"], strict=True)
+    ]
+    precision = " | ".join(f"{result['precision'][name]:.1%}" for name in LABELS)
+    return f"""---
+pipeline_tag: text-classification
+base_model: {report["model"]}
+---
+# A natural language inference classifier
+
+{report["model"]} fine-tuned with `playground nli train` on {report["train"]["pairs"]:,} premise and
+hypothesis pairs ({counts}) from {data}.
+
+## Training
+{report["steps"]:,} steps of {recipe["batch_size"]} pairs ({recipe["epochs"]:g} epochs), peak learning rate
+{recipe["learning_rate"]:g}, {report["precision"]}, pairs over {recipe["max_tokens"]} tokens cut
+({recipe["cut"]}), seed {recipe["seed"]}; the best checkpoint on the dev set is kept (step
+{curve.best_step:,}). {report["seconds"] / 60:.0f} minutes. Curve: `curve.svg`, `curve.json`.
+
+## Results
+On {report["dev"]["pairs"]:,} pairs of {", ".join(report["dev"]["sources"])}: accuracy
+**{result["accuracy"]:.1%}** (95 %: {low:.1%} to {high:.1%}; majority label {result["majority"]:.1%}).
+The checkpoint and the temperature were chosen on the same pairs.
+
+| gold / predicted | {" | ".join(LABELS)} | recall |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+| precision | {precision} | |
+
+Temperature {result["temperature"]:.2f}: expected calibration error {result["raw_calibration_error"]:.1%}
+before, {result["calibration_error"]:.1%} after
+({report["crossed_calibration_error"]:.1%} when fitted on one half and measured on the other).
+"""
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
