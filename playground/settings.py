@@ -42,6 +42,13 @@ class Settings:
         "Comma-separated models offered in the picker beside the default one; "
         "in hosted mode no other can be loaded.",
     )
+    nli_model: str = _row(
+        "playground-mini-snli",
+        "Classifier of the NLI tab: a shipped name, a hub id or a folder.",
+    )
+    nli_models: str = _row(
+        "", "Comma-separated classifiers offered in the NLI tab beside the default one."
+    )
     hosted: bool = _row(
         False, "Strangers reach the app: only listed models load. On by itself on a Space."
     )
@@ -61,6 +68,9 @@ class Settings:
     max_label_words: int = _row(512, "Most label words in one verbalizer.", 2)
     max_split_pieces: int = _row(
         64, "Most pieces that all label words of several pieces have together; each costs a run.", 1
+    )
+    max_table_rows: int = _row(
+        5_000, "Most rows of a table that the page scores; longer ones go to the command line.", 1
     )
     max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
     max_link_chars: int = _row(16_000, "Longest prompt link that is written or opened.", 100)
@@ -101,8 +111,17 @@ class Settings:
     @property
     def model_names(self) -> tuple[str, ...]:
         """The models in the picker, the default one first, each once."""
-        listed = [name.strip() for name in self.models.split(",")]
-        return tuple(dict.fromkeys([self.model, *filter(None, listed)]))
+        return _listed(self.model, self.models)
+
+    @property
+    def nli_model_names(self) -> tuple[str, ...]:
+        """The classifiers in the NLI tab's picker, the default one first, each once."""
+        return _listed(self.nli_model, self.nli_models)
+
+
+def _listed(first: str, others: str) -> tuple[str, ...]:
+    names = [name.strip() for name in others.split(",")]
+    return tuple(dict.fromkeys([first, *filter(None, names)]))
 
 
 def override_name(setting: str) -> str:

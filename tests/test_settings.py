@@ -16,6 +16,8 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 TEXTS = [  # setting, default, an override
     ("model", "playground-mini", "org/model"),
     ("models", "", "a, b"),
+    ("nli_model", "playground-mini-snli", "org/classifier"),
+    ("nli_models", "", "a, b"),
     ("device", "auto", "cuda:1"),
     ("dtype", "float32", "bfloat16"),
     ("host", "127.0.0.1", "0.0.0.0"),
@@ -31,6 +33,7 @@ NUMBERS = [  # setting, default, the least
     ("max_labels", 64, 2),
     ("max_label_words", 512, 2),
     ("max_split_pieces", 64, 1),
+    ("max_table_rows", 5_000, 1),
     ("max_prior_texts", 200, 1),
     ("max_link_chars", 16_000, 100),
     ("concurrency", 2, 1),

@@ -14,7 +14,8 @@ from playground.app.session import quiet
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, build_classify
 from playground.app.tabs.fill import FillTab, build_fill, restored
-from playground.engine.backbone import choose_threads
+from playground.app.tabs.nli import NliTab, build_nli
+from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
 
@@ -48,12 +49,14 @@ def build(registry: Registry) -> gr.Blocks:
                 classify = build_classify(registry, model)
             with gr.Tab("Fill", id="fill", render_children=True) as fill_tab:
                 fill = build_fill(registry, model, classify, fill_tab)
+            with gr.Tab("NLI", id="nli", render_children=True):
+                nli = build_nli(registry, model, classify)
 
         def load_model(name: str) -> str:
             return _status(*registry.status(name))
 
         model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
-        _restore_links(demo, registry, tabs, model, status, classify, fill)
+        _restore_links(demo, registry, tabs, model, status, classify, fill, nli)
         add_endpoints(registry)
     demo.queue(
         max_size=settings.queue_size,
@@ -71,6 +74,7 @@ def _restore_links(
     status: gr.HTML,
     classify: ClassifyTab,
     fill: FillTab,
+    nli: NliTab,
 ) -> None:
     """Open the state that the address carries; a link that does not open says why."""
 
@@ -87,6 +91,10 @@ def _restore_links(
             **restored(fill, state.sentences),
         }
         settings = registry.settings
+        if not settings.hosted or state.classifier in ("", *settings.nli_model_names):
+            updates |= nli.restored(state.pair, state.classifier)
+        else:
+            updates |= nli.restored(state.pair, "")
         if settings.hosted and state.model not in ("", *settings.model_names):
             updates[status] = _status(*registry.status(state.model))  # it says what is offered
         elif state.model:
@@ -94,6 +102,7 @@ def _restore_links(
         return {**updates, tabs: gr.update(selected=state.tab)}
 
     outputs = [tabs, status, *classify.inputs, classify.told, *fill.sentences]
+    outputs += [*nli.pair, nli.classifier]
     demo.load(restore, None, outputs, **quiet())
 
 

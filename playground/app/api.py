@@ -12,6 +12,7 @@ import gradio as gr
 from playground import resources
 from playground.app.registry import Registry
 from playground.app.tabs.classify import default_prompt
+from playground.app.tabs.nli import one_pair
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer
 
@@ -20,7 +21,7 @@ _MOST_PREDICTIONS = 100
 
 
 def add_endpoints(registry: Registry) -> None:
-    """Add ``/classify``, ``/fill``, ``/cards`` and ``/models`` to the current Blocks."""
+    """Add ``/classify``, ``/fill``, ``/nli``, ``/cards`` and ``/models`` to the current Blocks."""
 
     def classify(
         text: str,
@@ -86,6 +87,21 @@ def add_endpoints(registry: Registry) -> None:
             for f in registry.get(model).fill(text, top_k=top_k)
         ]
 
+    def nli(premise: str, hypothesis: str, model: str = "") -> dict[str, Any]:
+        """Say whether a hypothesis follows from a premise, with the fine-tuned classifier.
+
+        Returns label (entailment, neutral or contradiction), scores by label, calibrated with the
+        classifier's temperature, tokens and dropped. model names another classifier.
+        """
+        _require_text(premise=premise, hypothesis=hypothesis, model=model)
+        found = one_pair(registry, model, premise, hypothesis)
+        return {
+            "label": found.predictions[0],
+            "scores": dict(zip(found.labels, found.probabilities[0].tolist(), strict=True)),
+            "tokens": int(found.tokens[0]),
+            "dropped": int(found.dropped[0]),
+        }
+
     def cards() -> list[dict[str, Any]]:
         """Return the shipped prompt cards: templates, label words, examples and sources."""
         return [Prompt.load(resources.card_path(name)).to_json() for name in resources.card_names()]
@@ -94,7 +110,7 @@ def add_endpoints(registry: Registry) -> None:
         """Return the names of the models that this app offers, the default one first."""
         return list(registry.settings.model_names)
 
-    for endpoint in (classify, fill, cards, models):
+    for endpoint in (classify, fill, nli, cards, models):
         gr.api(
             _told(endpoint),
             api_name=endpoint.__name__,

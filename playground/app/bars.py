@@ -12,7 +12,7 @@ from playground.app.markup import action, esc, percent, width
 from playground.engine import Explanation, Fill, WordScore
 from playground.prompts import Segment
 
-_SEQUENCE = itertools.count(1)  # tells the page that a result is new, even if it looks the same
+SEQUENCE = itertools.count(1)  # tells the page that a result is new, even if it looks the same
 _WORD = re.compile(r"\{mask\}|\[MASK\]|<mask>|\w+(?:['’\-]\w+)*")
 _PRIOR_NAMES = {
     "none": "prior, not used",
@@ -25,7 +25,7 @@ _PRIOR_NAMES = {
 def classify_result(found: Explanation, calibration: str) -> str:
     """Return the score bars of one text, each with its prior behind it."""
     return (
-        f'<div class="pp-result" data-seq="{next(_SEQUENCE)}" data-summary="{esc(summary(found))}">'
+        f'<div class="pp-result" data-seq="{next(SEQUENCE)}" data-summary="{esc(summary(found))}">'
         f"{_label_bars(found, calibration)}</div>"
     )
 
@@ -42,25 +42,33 @@ def summary(found: Explanation) -> str:
 
 
 def _label_bars(found: Explanation, calibration: str) -> str:
-    best = int(found.probabilities.argmax())
+    return (
+        f"<h2>Scores</h2>{score_bars(found.labels, found.probabilities, found.prior)}"
+        f'<p class="pp-legend"><span class="pp-key pp-key-fill"></span>score '
+        f'<span class="pp-key pp-key-prior"></span>{_PRIOR_NAMES[calibration]}</p>'
+    )
+
+
+def score_bars(
+    labels: Sequence[str], shares: Sequence[float], prior: Sequence[float] | None = None
+) -> str:
+    """Return a bar a label, the winner marked, with the prior behind it if there is one."""
+    ranked = list(shares)
+    best = ranked.index(max(ranked))
     rows = []
-    for i, (label, share, prior) in enumerate(
-        zip(found.labels, found.probabilities, found.prior, strict=True)
-    ):
+    for i, (label, share) in enumerate(zip(labels, ranked, strict=True)):
+        ghost = spoken = ""
+        if prior is not None:
+            ghost = f'<span class="pp-prior" style="{width(prior[i])}"></span>'
+            spoken = f'<span class="pp-sr">, prior {percent(prior[i])}</span>'
         rows.append(
             f'<li class="pp-bar{" pp-win" if i == best else ""}">'
             f'<span class="pp-name" title="{esc(label)}">{esc(label)}</span>'
             f'<span class="pp-track" aria-hidden="true">'
-            f'<span class="pp-fill" style="{width(share)}"></span>'
-            f'<span class="pp-prior" style="{width(prior)}"></span></span>'
-            f'<span class="pp-number">{percent(share)}</span>'
-            f'<span class="pp-sr">, prior {percent(prior)}</span></li>'
+            f'<span class="pp-fill" style="{width(share)}"></span>{ghost}</span>'
+            f'<span class="pp-number">{percent(share)}</span>{spoken}</li>'
         )
-    return (
-        f'<h2>Scores</h2><ul class="pp-bars">{"".join(rows)}</ul>'
-        f'<p class="pp-legend"><span class="pp-key pp-key-fill"></span>score '
-        f'<span class="pp-key pp-key-prior"></span>{_PRIOR_NAMES[calibration]}</p>'
-    )
+    return f'<ul class="pp-bars">{"".join(rows)}</ul>'
 
 
 def _word_chips(found: Explanation) -> str:
@@ -171,7 +179,7 @@ def fill_result(text: str, masks: Sequence[Sequence[Fill]], verb: str) -> str:
         f"{f.token} {percent(f.probability)}" for f in (masks[0][:3] if masks else ())
     )
     return (
-        f'<div class="pp-result" data-seq="{next(_SEQUENCE)}" data-summary="{esc(best_words)}">'
+        f'<div class="pp-result" data-seq="{next(SEQUENCE)}" data-summary="{esc(best_words)}">'
         f"{word_buttons(text)}{''.join(panels)}</div>"
     )
 
@@ -208,34 +216,40 @@ def _marks_as_letters(text: str) -> str:
     return "".join(letters)
 
 
-def svg(found: Explanation, title: str) -> str:
-    """Return the score bars as a self-contained SVG picture, 640 units wide."""
+def svg(
+    labels: Sequence[str],
+    shares: Sequence[float],
+    title: str,
+    prior: Sequence[float] | None = None,
+) -> str:
+    """Return score bars as a self-contained SVG picture, 640 units wide."""
     line, left, right = 34, 170, 80
-    height = 56 + line * len(found.labels) + 30
+    height = 56 + line * len(labels) + 30
     track = 640 - left - right
-    best = int(found.probabilities.argmax())
+    best = list(shares).index(max(shares))
     rows = []
-    for i, (label, share, prior) in enumerate(
-        zip(found.labels, found.probabilities, found.prior, strict=True)
-    ):
+    for i, (label, share) in enumerate(zip(labels, shares, strict=True)):
         y = 52 + i * line
         color = "#0072B2" if i == best else "#8a8f98"
         rows.append(
             f'<text x="{left - 12}" y="{y + 17}" text-anchor="end">{_xml(label[:24])}</text>'
             f'<rect x="{left}" y="{y}" width="{track}" height="24" rx="4" fill="#eceef1"/>'
             f'<rect x="{left}" y="{y}" width="{track * share:.1f}" height="24" rx="4" fill="{color}"/>'
-            f'<rect x="{left + track * prior - 1.5:.1f}" y="{y - 3}" width="3" height="30" fill="#222"/>'
-            f'<text x="{640 - right + 10}" y="{y + 17}">{percent(share)}</text>'
         )
+        if prior is not None:
+            x = left + track * prior[i] - 1.5
+            rows.append(f'<rect x="{x:.1f}" y="{y - 3}" width="3" height="30" fill="#222"/>')
+        rows.append(f'<text x="{640 - right + 10}" y="{y + 17}">{percent(share)}</text>')
     line_of_words = " ".join(title.split())
     words = line_of_words if len(line_of_words) <= 80 else line_of_words[:79] + "…"
+    legend = "bar: score" if prior is None else "bar: score · dark line: content-free prior"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {height}" width="640" '
         f'height="{height}" font-family="system-ui, sans-serif" font-size="14" fill="#222">'
         f'<rect width="640" height="{height}" fill="#fff"/>'
         f'<text x="16" y="30" font-weight="600">{_xml(words)}</text>{"".join(rows)}'
-        f'<text x="16" y="{height - 12}" font-size="12" fill="#555">bar: score · dark line: '
-        "content-free prior · Prompt Playground</text></svg>"
+        f'<text x="16" y="{height - 12}" font-size="12" fill="#555">{legend} · Prompt Playground'
+        "</text></svg>"
     )
 
 

@@ -10,6 +10,8 @@ from playground.engine import Explanation
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from playground.tasks.nli.curve import Curve
+
 CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8f98")
 
 
@@ -49,6 +51,45 @@ def word_chart(found: Explanation, title: str) -> go.Figure:
         gridcolor="rgba(128,128,128,.3)",
     )
     figure.update_yaxes(automargin=True, type="category")  # the words "1" and "2" are no numbers
+    return figure
+
+
+def training_curve(curve: Curve) -> go.Figure:
+    """Return training and dev loss on the left axis and dev accuracy on the right, by epoch."""
+    import plotly.graph_objects as go
+
+    seen = [point for point in curve.points if point.loss is not None]
+    looked = [point for point in curve.points if point.dev_accuracy is not None]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[p.epoch for p in seen], y=[p.loss for p in seen], name="training loss",
+        line={"color": "#8a8f98"},
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[p.epoch for p in looked], y=[p.dev_loss for p in looked], name="dev loss",
+        mode="lines+markers", line={"color": "#D55E00"},
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[p.epoch for p in looked], y=[p.dev_accuracy for p in looked], name="dev accuracy",
+        mode="lines+markers", line={"color": "#0072B2"}, yaxis="y2",
+    )  # fmt: skip
+    figure.update_layout(
+        height=300,
+        margin={"l": 10, "r": 10, "t": 30, "b": 40},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#7a828e"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        yaxis={"title": "loss, nats", "gridcolor": "rgba(128,128,128,.3)"},
+        yaxis2={
+            "title": "accuracy",
+            "overlaying": "y",
+            "side": "right",
+            "tickformat": ".0%",
+            "showgrid": False,
+        },
+    )
+    figure.update_xaxes(title="epoch", gridcolor="rgba(128,128,128,.3)")
     return figure
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import html
 
+from markdown_it import MarkdownIt
+
 _TEMPLATE_SIGNS = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})
 
 
 def esc(text: object) -> str:
     """Return text safe inside an element or a quoted attribute, template signs included."""
     return html.escape(str(text)).translate(_TEMPLATE_SIGNS)
+
+
+def markdown(text: str) -> str:
+    """Return Markdown as HTML: tables too, but no HTML of its own, no pictures, no odd links."""
+    made = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+    return f'<div class="pp-text">{made.translate(_TEMPLATE_SIGNS)}</div>'
 
 
 def percent(share: float) -> str:

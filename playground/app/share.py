@@ -10,19 +10,21 @@ from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.prompts import link as links
 
-TABS = ("classify", "fill")
+TABS = ("classify", "fill", "nli")
 _TEXTS = 2
 
 
 @dataclass(frozen=True)
 class PageState:
-    """What a link holds: the prompt, the texts of Classify, the sentences of Fill, model and tab."""
+    """What a link holds: the prompt, the texts of Classify, the sentences of Fill, the pair of NLI."""
 
     prompt: Prompt
     texts: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     model: str = ""
     tab: str = "classify"
+    pair: tuple[str, ...] = ()
+    classifier: str = ""
 
     def token(self) -> str:
         """Return the state as the value of the link's ``p``."""
@@ -32,6 +34,8 @@ class PageState:
             "sentences": list(self.sentences),
             "model": self.model,
             "tab": self.tab,
+            "pair": list(self.pair),
+            "classifier": self.classifier,
         }
         return links.pack({key: value for key, value in state.items() if value})
 
@@ -45,10 +49,20 @@ class PageState:
         tab = data.get("tab", "classify")
         if tab not in TABS:
             raise PlaygroundError(f"The link opens the tab {shorten(tab)}, which this app has not.")
-        model = data.get("model", "")
-        if not isinstance(model, str):
-            raise PlaygroundError(f"The link names the model {shorten(model)}; it must be text.")
-        return cls(prompt, _texts(data, "texts"), _texts(data, "sentences"), model, tab)
+        for name in ("model", "classifier"):
+            if not isinstance(value := data.get(name, ""), str):
+                raise PlaygroundError(
+                    f"The link names the {name} {shorten(value)}; it must be text."
+                )
+        return cls(
+            prompt,
+            _texts(data, "texts"),
+            _texts(data, "sentences"),
+            data.get("model", ""),
+            tab,
+            _texts(data, "pair"),
+            data.get("classifier", ""),
+        )
 
 
 def _texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:

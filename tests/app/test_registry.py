@@ -106,7 +106,7 @@ def test_a_model_that_is_there_waits_for_no_load(opened, folder):
     kept = registry.get()
     found: list[Prompting] = []
     asker = threading.Thread(target=lambda: found.append(registry.get()), daemon=True)
-    with registry._loading:  # as if a large model were on its way
+    with registry._models._loading:  # as if a large model were on its way
         asker.start()
         asker.join(5)
         assert found == [kept]

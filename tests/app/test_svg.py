@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from playground.app.bars import svg
+from playground.app import bars
 from playground.engine import Explanation
 from tests.app.payloads import PAYLOADS
 from tests.attacks.strategies import texts as anything
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 FOOT = "bar: score · dark line: content-free prior · Prompt Playground"
+
+
+def svg(found, title: str) -> str:
+    return bars.svg(found.labels, found.probabilities.tolist(), title, found.prior.tolist())
 
 
 def drawn(source: str) -> tuple[list[str], list[dict[str, str]]]:

@@ -13,7 +13,7 @@ from playground.app.registry import Registry
 from playground.settings import Settings
 
 SETTINGS = replace(Settings(), queue_size=17, concurrency=3)
-PUBLIC = ("classify", "fill", "cards", "models")
+PUBLIC = ("classify", "fill", "nli", "cards", "models")
 SCORING = ("Aggregation", "Calibration", "Domain prompt", "Unlabelled texts",
            "Words of several pieces: order", "Words of several pieces: score")  # fmt: skip
 
@@ -67,11 +67,13 @@ def test_every_text_box_that_one_types_in_is_live(page):
     assert typed == {
         *("classify-text", "classify-text-b", "classify-template", "classify-words"),
         *("Domain prompt", "Unlabelled texts", "fill-a", "fill-b"),
+        *("nli-premise", "nli-hypothesis"),
     }
 
 
-def test_the_live_listeners_are_those_of_the_two_tabs(page):
-    assert sorted(name(listener) for listener in live(page)) == ["predict", "predict", "score"]
+def test_the_live_listeners_are_those_of_the_tabs(page):
+    names = sorted(name(listener) for listener in live(page))
+    assert names == ["judge", "predict", "predict", "score"]
 
 
 def test_a_live_listener_takes_the_newest_edit_and_shows_no_spinner(page):
@@ -123,10 +125,10 @@ def test_no_listener_draws_a_spinner_over_the_page(page):
 def test_the_public_endpoints_are_named_and_few(page):
     visible = [listener for listener in listeners(page) if listener.api_visibility != "private"]
     assert [listener.api_name for listener in visible] == list(PUBLIC)
-    assert [listener.api_visibility for listener in visible] == ["public"] * 4
+    assert [listener.api_visibility for listener in visible] == ["public"] * 5
     assert [(listener.concurrency_id, listener.concurrency_limit) for listener in visible] == [
         ("model", 3)
-    ] * 4
+    ] * 5
 
 
 def test_every_public_endpoint_says_what_it_takes(page):
@@ -142,6 +144,7 @@ def test_every_public_endpoint_says_what_it_takes(page):
             *("aggregation", "calibration", "model"),
         ],
         "/fill": ["text", "top_k", "model"],
+        "/nli": ["premise", "hypothesis", "model"],
         "/cards": [],
         "/models": [],
     }
@@ -149,7 +152,13 @@ def test_every_public_endpoint_says_what_it_takes(page):
         path: [p["parameter_name"] for p in info["parameters"] if not p["parameter_has_default"]]
         for path, info in described.items()
     }
-    assert required == {"/classify": ["text"], "/fill": ["text"], "/cards": [], "/models": []}
+    assert required == {
+        "/classify": ["text"],
+        "/fill": ["text"],
+        "/nli": ["premise", "hypothesis"],
+        "/cards": [],
+        "/models": [],
+    }
     assert all(info["description"] for info in described.values())
 
 

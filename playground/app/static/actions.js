@@ -7,7 +7,8 @@ element.addEventListener('change', async (event) => {
   const input = event.target.closest('input[type=file]');
   if (!input || !input.files.length) return;
   const file = input.files[0];
-  const text = file.size > 1048576 ? ' '.repeat(1048577) : await file.text();
+  const most = Number(input.dataset.most || 1048576);
+  const text = file.size > most ? ' '.repeat(most + 1) : await file.text();
   input.value = '';
   trigger('click', { act: 'open', arg: text });
 });

@@ -74,7 +74,8 @@ def export_row(registry: Registry, inputs: list, told: gr.HTML) -> gr.Code:
     def make_picture(*values: str):
         chosen = Inputs(*values)
         title = chosen.prompt().template.fill(chosen.row(chosen.prompt()))
-        text = svg(explain(registry, chosen), title)
+        found = explain(registry, chosen)
+        text = svg(found.labels, found.probabilities.tolist(), title, found.prior.tolist())
         return {payload: download("scores.svg", "image/svg+xml", text)}
 
     for button, make, script in (

@@ -1,0 +1,296 @@
+"""The NLI tab: a trained classifier of premise and hypothesis, and the cloze prompt beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from random import SystemRandom
+
+import gradio as gr
+
+from playground import resources
+from playground.app import figures, nli_view, pair_table
+from playground.app.bars import svg
+from playground.app.markup import markdown, notice
+from playground.app.registry import Registry
+from playground.app.session import Inputs, download, joined, live, quiet, said_in
+from playground.app.share import PageState
+from playground.app.tabs.classify import ClassifyTab
+from playground.app.tabs.exports import named
+from playground.app.theme import COPY_JS, DOWNLOAD_JS, HIDE_JS, LINK_JS, actions_js
+from playground.engine import Scores
+from playground.errors import PlaygroundError
+from playground.tasks.nli.about import about
+from playground.tasks.nli.cloze import ask_cloze
+
+START = nli_view.EXAMPLES[0][:2]
+
+
+@dataclass(frozen=True)
+class NliTab:
+    """The components of the tab that other parts of the page set."""
+
+    pair: tuple[gr.Textbox, gr.Textbox]
+    classifier: gr.Dropdown
+
+    def restored(self, pair: tuple[str, ...], classifier: str) -> dict:
+        """Return the updates that show a pair and a classifier of a link."""
+        updates: dict = dict(zip(self.pair, joined(pair), strict=True)) if pair else {}
+        return {**updates, **({self.classifier: classifier} if classifier else {})}
+
+
+def build_nli(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> NliTab:
+    """Build the tab inside the current Blocks context and wire it."""
+    settings = registry.settings
+    opened, prompt = judged(registry, "", "", *START)
+    with gr.Row(elem_classes="pp-columns"):
+        with gr.Column(scale=5, min_width=280):
+            premise = gr.Textbox(
+                START[0], label="Premise", lines=2, max_lines=8, elem_id="nli-premise"
+            )
+            hypothesis = gr.Textbox(
+                START[1],
+                label="Hypothesis",
+                info="Does it follow from the premise?",
+                lines=2,
+                max_lines=8,
+                elem_id="nli-hypothesis",
+            )
+            swap = gr.Button("⇅ Swap premise and hypothesis", size="sm", elem_id="nli-swap")
+            examples = gr.HTML(
+                nli_view.example_buttons(), elem_id="nli-examples", js_on_load=actions_js()
+            )
+            classifier = gr.Dropdown(
+                list(settings.nli_model_names),
+                value=settings.nli_model,
+                label="Classifier"
+                if settings.hosted
+                else "Classifier: shipped, a hub id or a folder",
+                allow_custom_value=not settings.hosted,
+                elem_id="nli-model",
+            )
+        with gr.Column(scale=6, min_width=280, elem_classes="pp-panel"):
+            result = gr.HTML(opened, elem_id="nli-result", js_on_load=actions_js())
+            told = gr.HTML(notice(""), elem_id="nli-notice")
+            cloze = gr.HTML(prompt, elem_id="nli-cloze")
+            pair = [premise, hypothesis]
+            _exports(registry, model, classifier, pair, classify, told)
+            _table(registry, classifier)
+            _card(registry, classifier)
+
+    @said_in(told)
+    def judge(*values: str):
+        verdict, asked = judged(registry, *values)
+        return {result: verdict, cloze: asked}
+
+    @said_in(told)
+    def take(event: gr.EventData):
+        return dict(zip(pair, chosen_pair(event.act, str(event.arg)), strict=True))
+
+    inputs = [model, classifier, *pair]
+    gr.on([i.change for i in inputs], judge, inputs, [result, cloze, told], **live(registry))
+    examples.click(take, None, [*pair, told], **quiet())
+    swap.click(lambda one, other: (other, one), pair, pair, **quiet())
+    return NliTab((premise, hypothesis), classifier)
+
+
+def judged(
+    registry: Registry, model: str, classifier: str, premise: str, hypothesis: str
+) -> tuple[str, str]:
+    """Return the HTML of the classifier's verdict and of the cloze prompt's."""
+    scores = one_pair(registry, classifier, premise, hypothesis)
+    prompting = registry.get(model)
+    found = ask_cloze(prompting, premise, hypothesis)
+    return nli_view.verdict(scores), nli_view.cloze(found, prompting.backbone.name)
+
+
+def one_pair(registry: Registry, classifier: str, premise: str, hypothesis: str) -> Scores:
+    """Return the classifier's scores of one pair; raises PlaygroundError for one that has none."""
+    scores = registry.classifier(classifier).classify([(premise or "", hypothesis or "")])
+    if scores.errors:
+        raise PlaygroundError(scores.errors[0])
+    return scores
+
+
+def chosen_pair(act: str, argument: str) -> tuple[str, str]:
+    """Return the pair behind an example's button, or one drawn from the sample set."""
+    if act == "draw":
+        rows = [row for row in resources.load_examples("nli") if row["kind"] == argument]
+        if not rows:
+            raise PlaygroundError("There is no such sample; pick another.")
+        row = SystemRandom().choice(rows)
+        return row["premise"], row["hypothesis"]
+    try:
+        values = json.loads(argument)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise PlaygroundError("That example cannot be read; type a pair.")
+    return joined(values)
+
+
+def _exports(
+    registry: Registry,
+    model: gr.Dropdown,
+    classifier: gr.Dropdown,
+    pair: list[gr.Textbox],
+    classify: ClassifyTab,
+    told: gr.HTML,
+) -> None:
+    with gr.Row(elem_classes="pp-exports"):
+        link = gr.Button("Copy link", size="sm", elem_id="nli-link")
+        python = gr.Button("Copy as Python", size="sm", elem_id="nli-python")
+        table = gr.Button("CSV", size="sm", elem_id="nli-csv")
+        picture = gr.Button("SVG", size="sm", elem_id="nli-svg")
+    code = gr.Code(
+        language="python", label="Python", visible=False, interactive=False, elem_id="nli-code"
+    )
+    payload = gr.Textbox(visible="hidden", elem_id="nli-payload", label="Export")
+
+    @said_in(told)
+    def make_link(chosen: str, premise: str, hypothesis: str, *values: str):
+        inputs = Inputs(*values)
+        prompt = inputs.prompt()
+        own = "" if chosen == registry.settings.nli_model else chosen
+        state = PageState(
+            prompt,
+            tuple(inputs.row(prompt).values()),
+            model=named(registry, inputs.model),
+            tab="nli",
+            pair=(premise or "", hypothesis or ""),
+            classifier=own,
+        )
+        return {payload: state.token(), told: notice("The link is copied and in the address bar.")}
+
+    @said_in(told)
+    def make_python(chosen: str, premise: str, hypothesis: str, *_: str):
+        own = "" if chosen == registry.settings.nli_model else chosen
+        text = nli_view.program(premise or "", hypothesis or "", own)
+        return {payload: text, code: gr.update(value=text, visible=True), told: notice("Copied.")}
+
+    @said_in(told)
+    def make_table(chosen: str, premise: str, hypothesis: str, *_: str):
+        scores = one_pair(registry, chosen, premise, hypothesis)
+        text = nli_view.pair_csv(scores, premise, hypothesis)
+        return {payload: download("pair.csv", "text/csv", text)}
+
+    @said_in(told)
+    def make_picture(chosen: str, premise: str, hypothesis: str, *_: str):
+        scores = one_pair(registry, chosen, premise, hypothesis)
+        text = svg(scores.labels, scores.probabilities[0].tolist(), f"{premise} / {hypothesis}")
+        return {payload: download("pair.svg", "image/svg+xml", text)}
+
+    inputs = [classifier, *pair, *classify.inputs]
+    for button, make, script in (
+        (link, make_link, LINK_JS),
+        (python, make_python, COPY_JS),
+        (table, make_table, DOWNLOAD_JS),
+        (picture, make_picture, DOWNLOAD_JS),
+    ):
+        outputs = [payload, code, told] if make is make_python else [payload, told]
+        clear = button.click(lambda: "", None, payload, queue=False, **quiet())
+        clear.then(make, inputs, outputs, **quiet()).then(None, payload, None, js=script, **quiet())
+    gr.on(
+        [i.change for i in (classifier, *pair)],
+        None,
+        None,
+        code,
+        js=HIDE_JS,
+        api_visibility="private",
+    )
+
+
+def _table(registry: Registry, classifier: gr.Dropdown) -> None:
+    """Build the part that classifies a whole table, with progress, Stop and a download."""
+    most = registry.settings.max_table_rows
+    with gr.Accordion("A table of pairs", open=False, elem_id="nli-table"):
+        chooser = gr.HTML(_chooser(most), elem_id="nli-file", js_on_load=actions_js())
+        said = gr.HTML(notice(""), elem_id="nli-table-notice")
+        progress = gr.HTML("", elem_id="nli-progress")
+        with gr.Row(elem_classes="pp-exports"):
+            stop = gr.Button("Stop", size="sm", visible=False, elem_id="nli-stop")
+            save = gr.Button("Download results", size="sm", visible=False, elem_id="nli-save")
+        kept = gr.State(None, time_to_live=1800)
+        payload = gr.Textbox(visible="hidden", elem_id="nli-table-payload", label="Export")
+
+    def run(chosen: str, event: gr.EventData):
+        try:
+            source = (
+                pair_table.sample_pairs()
+                if event.act == "sample"
+                else pair_table.open_pairs(str(event.arg), most)
+            )
+            steps = pair_table.classify_table(registry.classifier(chosen), *source)
+            yield {said: notice(""), stop: gr.update(visible=True), save: gr.update(visible=False)}
+            for found in steps:
+                yield {progress: pair_table.progress_html(found), kept: found}
+        except PlaygroundError as error:
+            yield {said: notice(str(error), error=True), stop: gr.update(visible=False)}
+            return
+        yield {stop: gr.update(visible=False), save: gr.update(visible=True)}
+
+    def stopped(found: pair_table.Progress | None):
+        shown = pair_table.progress_html(found, stopped=True) if found else ""
+        return {
+            progress: shown,
+            stop: gr.update(visible=False),
+            save: gr.update(visible=found is not None),
+        }
+
+    @said_in(said)
+    def make_file(found: pair_table.Progress | None):
+        if found is None:
+            raise PlaygroundError(
+                "The results are gone from the page's memory; run the table again."
+            )
+        return {payload: download("answers.csv", "text/csv", found.csv.decode("utf-8"))}
+
+    job = chooser.click(
+        run,
+        classifier,
+        [said, progress, stop, save, kept],
+        show_progress="hidden",
+        concurrency_id="tables",
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+    stop.click(stopped, kept, [progress, stop, save], cancels=[job], **quiet())
+    clear = save.click(lambda: "", None, payload, queue=False, **quiet())
+    clear.then(make_file, kept, [payload, said], **quiet()).then(
+        None, payload, None, js=DOWNLOAD_JS, **quiet()
+    )
+
+
+def _chooser(most_rows: int) -> str:
+    most = pair_table.MOST_BYTES
+    return (
+        f'<p class="pp-caption">A CSV, TSV or JSON Lines file of up to {most_rows:,} rows with the '
+        "columns premise and hypothesis (or sentence1 and sentence2); with a column label, accuracy is "
+        "counted too. It is read in the browser and kept nowhere.</p>"
+        '<div class="pp-examples"><label class="pp-file">Open a file…'
+        f'<input type="file" data-most="{most}" accept=".csv,.tsv,.jsonl,.txt"></label>'
+        '<button type="button" class="pp-action pp-example" data-act="sample" data-arg="">'
+        "Our 60 sample pairs</button></div>"
+    )
+
+
+def _card(registry: Registry, classifier: gr.Dropdown) -> None:
+    """Build the folded card: how the classifier was trained and what it scores."""
+    with gr.Accordion(
+        "How it was trained, and how good it is", open=False, elem_id="nli-card"
+    ) as fold:
+        curve = gr.Plot(show_label=False, visible=False)
+        card = gr.HTML("", elem_id="nli-card-text")
+
+    def show(chosen: str):
+        try:
+            found = about(registry.classifier(chosen).source)
+        except PlaygroundError as error:
+            return {card: notice(str(error), error=True), curve: gr.update(visible=False)}
+        shown = {card: markdown(found.card)}
+        if found.curve is None:
+            return {**shown, curve: gr.update(visible=False)}
+        drawn = figures.training_curve(found.curve)
+        return {**shown, curve: gr.update(value=drawn, visible=True)}
+
+    fold.expand(show, classifier, [card, curve], **quiet())
