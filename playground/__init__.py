@@ -9,10 +9,12 @@ from playground.prompts import LabelWord, Prompt, ScoringOptions, Template, Verb
 
 if TYPE_CHECKING:
     from playground.engine import Prompting, Scores
+    from playground.tasks.nli import NliClassifier
 
 __version__ = "0.1.0"
 __all__ = [
     "LabelWord",
+    "NliClassifier",
     "PlaygroundError",
     "Prompt",
     "Prompting",
@@ -28,4 +30,8 @@ def __getattr__(name: str) -> Any:
         from playground import engine
 
         return getattr(engine, name)
+    if name == "NliClassifier":
+        from playground.tasks import nli
+
+        return nli.NliClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

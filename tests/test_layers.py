@@ -26,6 +26,7 @@ FORBIDDEN = {
     "tasks": ("gradio", "playground.app", "playground.cli"),
     "bench": ("gradio", "playground.app", "playground.cli"),
     "app": ("torch", "transformers", "playground.cli"),
+    "cli": ("torch", "transformers", "gradio"),
 }
 
 

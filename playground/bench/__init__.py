@@ -1,4 +1,4 @@
-"""Measurements as commands: speed against what people use, quality on labelled data, the app.
+"""Measurements as commands: speed against what people use, quality on labelled data, NLI, the app.
 
 They print tables and test nothing: times depend on the machine, ratios within one run much less.
 """
@@ -13,7 +13,7 @@ from playground.errors import PlaygroundError, shorten
 if TYPE_CHECKING:
     from playground.bench.report import Report
 
-KINDS = ("speed", "quality", "app")
+KINDS = ("speed", "quality", "nli", "app")
 
 
 def measure(
@@ -31,7 +31,7 @@ def measure(
     tell = say or (lambda sentence: None)
     if what not in KINDS:
         raise PlaygroundError(
-            f"There is no measurement {shorten(what)}; choose speed, quality or app."
+            f"There is no measurement {shorten(what)}; choose speed, quality, nli or app."
         )
     if what != "quality" and (data or rows):
         raise PlaygroundError(f"--data and --rows belong to bench quality, not to bench {what}.")
@@ -39,6 +39,10 @@ def measure(
         from playground.bench.quality import measure_quality
 
         return measure_quality(model=model, data=data, rows=rows, say=tell)
+    if what == "nli":
+        from playground.bench.nli import measure_nli
+
+        return measure_nli(model=model, say=tell)
     if what == "app":
         from playground.bench.app import measure_app
 

@@ -20,7 +20,7 @@ import numpy as np
 from playground import resources
 from playground.bench.report import Cell, Report, Table, circumstances
 from playground.engine import Prompting
-from playground.engine.backbone import choose_threads
+from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.settings import Settings

@@ -1,0 +1,75 @@
+"""``playground score``: every row of a table, with a prompt."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from playground.cli.parts import add_command, add_table_options, score_rows
+from playground.prompts import AGGREGATIONS, CALIBRATIONS, Prompt
+
+if TYPE_CHECKING:
+    from playground.engine import Prompting
+    from playground.tasks.score import PromptScorer
+
+_EXAMPLES = """\
+examples:
+  playground score reviews.csv --prompt sentiment -o scored.csv
+  playground score posts.jsonl --prompt my_card.json --text-column body -o scored.jsonl
+  playground score pairs.tsv --prompt nli --columns premise=sentence1 hypothesis=sentence2 -o out.tsv
+  playground score --dataset stanfordnlp/snli --split validation --prompt nli -o snli.csv
+  cat reviews.csv | playground score - --format csv --prompt sentiment | head
+
+The output has the input's columns, then prediction, p_<label> for each label, tokens, dropped and
+error. In CSV and TSV a text that a spreadsheet would run (=1+1) gets a ' in front. A run that was
+stopped is continued by the same command.
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    score = add_command(
+        commands, "score", _score, "score every row of a table with a prompt", _EXAMPLES
+    )
+    add_table_options(score)
+    score.add_argument("--prompt", required=True, metavar="CARD", help="a shipped card or a file")
+    score.add_argument("--text-column", metavar="NAME", help="column with the text (text)")
+    score.add_argument("--template", help="template instead of the card's first")
+    score.add_argument("--aggregation", choices=list(AGGREGATIONS), help="instead of the card's")
+    score.add_argument("--calibration", choices=list(CALIBRATIONS), help="instead of the card's")
+    score.add_argument("--model", help="a shipped name, a hub id or a folder")
+    score.add_argument("--device", help="cpu, cuda, mps or auto")
+    score.add_argument("--dtype", choices=("float32", "bfloat16", "auto"), help="precision")
+
+
+def _score(options: argparse.Namespace) -> None:
+    prompt = _prompt(options)
+
+    def scorer() -> PromptScorer:
+        from playground.tasks.score import PromptScorer
+
+        return PromptScorer(_prompting(options), prompt)
+
+    score_rows(options, scorer, prompt.template, text_column=options.text_column)
+
+
+def _prompt(options: argparse.Namespace) -> Prompt:
+    prompt = Prompt.load(options.prompt)
+    if options.template is not None:
+        prompt = prompt.with_template(options.template)
+    chosen = {
+        name: value
+        for name in ("aggregation", "calibration")
+        if (value := getattr(options, name)) is not None
+    }
+    return replace(prompt, scoring=replace(prompt.scoring, **chosen))
+
+
+def _prompting(options: argparse.Namespace) -> Prompting:
+    from playground.engine import Prompting
+    from playground.engine.device import choose_threads
+    from playground.settings import settings
+
+    choose_threads(settings())
+    return Prompting(options.model, device=options.device, dtype=options.dtype)
