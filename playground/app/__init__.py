@@ -101,7 +101,8 @@ def _restore_links(
             updates[model] = state.model
         return {**updates, tabs: gr.update(selected=state.tab)}
 
-    outputs = [tabs, status, *classify.inputs, classify.told, *fill.sentences]
+    outputs = [tabs, status, *classify.inputs, classify.told, classify.card, classify.panel]
+    outputs += fill.sentences
     outputs += [*nli.pair, nli.classifier]
     demo.load(restore, None, outputs, **quiet())
 

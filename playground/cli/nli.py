@@ -74,6 +74,8 @@ def add(commands: Any) -> None:
     test.add_argument("--split", default="validation", help="of a data set (validation)")
     test.add_argument("--hypothesis-only", action="store_true", help="hide the premises")
     test.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    test.add_argument("--max-tokens", type=count, metavar="N", help="cut pairs that are longer")
+    test.add_argument("--cut", choices=("longest", "ratio"), default="longest", help="how")
     _add_sources(test)
     test.add_argument("--model", help=_MODEL_HELP)
     test.add_argument("--device", help="cpu, cuda, mps or auto")
@@ -269,7 +271,14 @@ def _scorer(options: argparse.Namespace) -> NliScorer:
     from playground.tasks.nli import NliClassifier, NliScorer
 
     choose_threads(settings())
-    return NliScorer(NliClassifier(options.model, settings=settings(), device=options.device))
+    classifier = NliClassifier(
+        options.model,
+        settings=settings(),
+        device=options.device,
+        max_tokens=getattr(options, "max_tokens", None),
+        cut=getattr(options, "cut", "longest"),
+    )
+    return NliScorer(classifier)
 
 
 def _pairs(

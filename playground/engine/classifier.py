@@ -42,6 +42,8 @@ class PairClassifier:
     model: a shipped name, a hub id or a folder; the setting ``nli_model`` if None. labels: the names
     that its head must have, in any order and case; scores come in the order given here. The logits
     are divided by the temperature that training stored in config.json (Guo et al. 2017), 1 without.
+    max_tokens: pairs that are longer are cut, all that the model reads if None; cut: from the
+    "longest" side, or "ratio", the same share of both.
     Raises PlaygroundError for a model that is not there, is damaged, or has no such head.
     """
 
@@ -52,6 +54,8 @@ class PairClassifier:
         labels: Sequence[str],
         settings: Settings | None = None,
         device: str | None = None,
+        max_tokens: int | None = None,
+        cut: str = "longest",
     ) -> None:
         self.settings = settings or current_settings()
         self.labels = tuple(labels)
@@ -60,7 +64,8 @@ class PairClassifier:
         network, tokenizer = read_model(self.source, CLASSIFIER)
         self._columns = head_columns(network, self.labels, self.source.name)
         self.temperature = float(getattr(network.config, TEMPERATURE, None) or 1.0)
-        self.encoder = Encoder(tokenizer, longest_input(network, tokenizer))
+        most = longest_input(network, tokenizer)
+        self.encoder = Encoder(tokenizer, min(most, max_tokens or most), cut=cut)
         self.revision = revision_of(self.source, network)
         self.model: PreTrainedModel = network.to(self.device).eval().requires_grad_(False)  # type: ignore[arg-type]
         self.fused = _fuse(self._logits, self.model, self._batch_of(_PROBES))

@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from playground import Prompt, Prompting, resources
+from playground import NliClassifier, Prompt, Prompting, resources
 from playground.app.tabs.classify import default_prompt
 from playground.prompts import AGGREGATIONS, ScoringOptions, Template, Verbalizer
 from tests.app.serving import Site
@@ -185,3 +185,37 @@ def test_after_errors_the_same_client_is_answered(client, prompting):
     assert client.predict("A {mask}.", top_k=1, api_name="/fill")[0]["token"] == (
         prompting.fill("A {mask}.", top_k=1)[0].token
     )
+
+
+# ---- /nli ---------------------------------------------------------------------------------------
+
+
+def test_a_pair_is_judged_with_the_classifiers_numbers(client):
+    pair = ("A man is asleep on a bench.", "A man is awake.")
+    scores = NliClassifier().classify([pair])
+    answer = client.predict(*pair, api_name="/nli")
+    assert list(answer) == ["label", "scores", "tokens", "dropped"]
+    assert answer["label"] == scores.predictions[0]
+    assert list(answer["scores"]) == ["entailment", "neutral", "contradiction"]
+    found = list(answer["scores"].values())
+    assert found == pytest.approx(list(scores.probabilities[0]), abs=1e-6)
+    assert sum(found) == pytest.approx(1)
+    assert (answer["tokens"], answer["dropped"]) == (scores.tokens[0], 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (("", "x"), "The premise is empty; write a sentence."),
+        (("x", "y" * 20_001), "The hypothesis has 20,001 characters; the most is 20,000."),
+        ((1, "x"), 'premise is "1"; it must be text.'),
+    ],
+)
+def test_a_pair_that_cannot_be_judged_says_why(client, values, sentence):
+    assert refusal(lambda: client.predict(*values, api_name="/nli")) == sentence
+
+
+def test_a_masked_lm_is_no_classifier(client):
+    told = refusal(lambda: client.predict("a", "b", "playground-mini", api_name="/nli"))
+    assert told.startswith('The checkpoint "playground-mini" has no trained classification head (')
+    assert told.endswith("fine-tune it first with playground nli train.")

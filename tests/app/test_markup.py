@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.app.markup import action, esc, notice, percent, width
+from playground.app.markup import action, esc, markdown, notice, percent, width
 from tests.app.elements import read
 from tests.app.payloads import PAYLOADS
 
@@ -117,3 +117,17 @@ def test_an_error_is_announced_and_a_remark_is_not():
 def test_an_empty_line_keeps_its_place_and_dims_nothing():
     (line,) = read(notice(""))
     assert (line.text, line.classes) == ("", {"pp-notice"})
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_markdown_lets_no_html_through(payload):
+    made = markdown(f"# Title\n\n{payload}\n\n| a | b |\n|---|---|\n| {payload} | x |\n")
+    tags = {element.tag for element in read(made)}
+    assert tags <= {"div", "h1", "p", "table", "thead", "tbody", "tr", "th", "td", "code"}
+
+
+def test_markdown_is_drawn_without_pictures_and_odd_links():
+    made = markdown("**bold** `code` ![x](a.png) [go](javascript:alert(1)) [ok](https://a.b)")
+    found = read(made)
+    assert [element.tag for element in found] == ["div", "p", "strong", "code", "a", "a"]
+    assert [e.attributes["href"] for e in found if e.tag == "a"] == ["a.png", "https://a.b"]

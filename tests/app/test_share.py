@@ -33,9 +33,10 @@ def packed(**changes: object) -> str:
         PageState(prompt(calibration="contextual", aggregation="sum"), ("x",), ("", ""), "bert"),
         PageState(prompt(calibration="corpus", prior_texts=("one", "two")), ("",)),
         PageState(prompt(calibration="domain", domain="It was {mask}.", pieces="mean"), ("x",)),
+        PageState(prompt(), tab="nli", pair=("A man sleeps.", ""), classifier="org/model"),
         PageState(prompt(), ("line\none\r\n\ttwo", "{mask} ${x} </p>\x00\ud800 👩‍👩‍👧")),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_a_page_comes_back_from_its_link(state):
     assert PageState.from_token(state.token()) == state

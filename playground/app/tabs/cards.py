@@ -100,12 +100,15 @@ def card_html(prompt: Prompt, remark: str = "") -> str:
     rows = [list(prompt.template.bind(example).values()) for example in prompt.examples]
     noun, kinds = samples.kinds(prompt.name)
     parts = [
-        f'<p class="pp-caption">{esc(prompt.description)}</p>',
+        f'<p class="pp-caption">{esc(prompt.description)}</p>' if prompt.description else "",
         '<p class="pp-caption">Templates</p>',
         buttons("template", ((t.source, t.source) for t in prompt.templates), "Take this template"),
-        '<p class="pp-caption">Examples</p>',
-        buttons("example", ((json.dumps(r), " · ".join(r)) for r in rows), "Take this example"),
     ]
+    if rows:
+        parts += [
+            '<p class="pp-caption">Examples</p>',
+            buttons("example", ((json.dumps(r), " · ".join(r)) for r in rows), "Take this example"),
+        ]
     if kinds:
         choices = ((f"{prompt.name}|{kind}", kind) for kind in kinds)
         parts += [
@@ -117,8 +120,9 @@ def card_html(prompt: Prompt, remark: str = "") -> str:
     parts.append(
         '<div class="pp-examples"><label class="pp-file">Open a card file…'
         '<input type="file" accept=".json,application/json"></label></div>'
-        f'<p class="pp-caption">Source: {esc(prompt.source)}</p>'
     )
+    if prompt.source:
+        parts.append(f'<p class="pp-caption">Source: {esc(prompt.source)}</p>')
     return "".join(parts)
 
 

@@ -13,7 +13,7 @@ from playground.app.bars import classify_details, classify_result
 from playground.app.markup import notice
 from playground.app.registry import Registry
 from playground.app.session import Inputs, explain, joined, live, quiet, said_in
-from playground.app.tabs.cards import card_panel, first_texts, wire_cards
+from playground.app.tabs.cards import card_html, card_panel, first_texts, wire_cards
 from playground.app.tabs.exports import export_row
 from playground.app.theme import HIDE_JS, actions_js
 from playground.errors import PlaygroundError
@@ -31,10 +31,13 @@ class ClassifyTab:
     words: gr.Textbox
     result: gr.HTML
     told: gr.HTML
+    card: gr.Dropdown
+    panel: gr.HTML
 
     def restored(self, prompt: Prompt, texts: Sequence[str]) -> dict:
-        """Return the updates that show a prompt and its texts."""
-        return dict(zip(self.inputs[1:], input_values(prompt, texts), strict=True))
+        """Return the updates that show the prompt of a link and its texts."""
+        updates = dict(zip(self.inputs[1:], input_values(prompt, texts), strict=True))
+        return {**updates, self.card: None, self.panel: card_html(prompt, "Opened from a link.")}
 
 
 def default_prompt() -> Prompt:
@@ -113,7 +116,7 @@ def build_classify(registry: Registry, model: gr.Dropdown) -> ClassifyTab:
                 classify_details(opened), elem_id="classify-details", js_on_load=actions_js()
             )
             inputs = [model, text, second, template, words, *scoring]
-            tab = ClassifyTab(inputs, words, result, told)
+            tab = ClassifyTab(inputs, words, result, told, card, panel)
             code = export_row(registry, inputs, told)
             with gr.Accordion("Word chart", open=False, elem_id="classify-chart") as fold:
                 chart = gr.Plot(show_label=False)
@@ -163,6 +166,7 @@ def _scoring_panel(start: Inputs) -> list:
             start.domain,
             label="Domain prompt",
             info="For domain calibration: a prompt without the text; empty takes the template.",
+            visible=start.calibration == "domain",
         )
         prior_texts = gr.Textbox(
             start.prior_texts,
@@ -170,7 +174,13 @@ def _scoring_panel(start: Inputs) -> list:
             info="For corpus calibration, one a line.",
             lines=2,
             max_lines=6,
+            visible=start.calibration == "corpus",
         )
+
+        def show_boxes(chosen: str):
+            return gr.update(visible=chosen == "domain"), gr.update(visible=chosen == "corpus")
+
+        calibration.change(show_boxes, calibration, [domain, prior_texts], **quiet())
         aggregation = radio(AGGREGATIONS, start.aggregation, "Aggregation")
         order = radio(FILL_ORDERS, start.fill_order, "Words of several pieces: order")
         pieces = radio(PIECE_REDUCTIONS, start.pieces, "Words of several pieces: score")

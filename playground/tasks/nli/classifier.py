@@ -28,8 +28,12 @@ class NliClassifier(PairClassifier):
         *,
         settings: Settings | None = None,
         device: str | None = None,
+        max_tokens: int | None = None,
+        cut: str = "longest",
     ) -> None:
-        super().__init__(model, labels=LABELS, settings=settings, device=device)
+        super().__init__(
+            model, labels=LABELS, settings=settings, device=device, max_tokens=max_tokens, cut=cut
+        )
 
 
 @dataclass(frozen=True)
