@@ -29,6 +29,7 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainingArguments,
+    set_seed,
 )
 
 from playground.engine.classifier import PAIR, TEMPERATURE, head_columns
@@ -201,6 +202,7 @@ def prepare(
 ) -> Prepared:
     """Return the trainer of a run, its model read and its pairs encoded; nothing is written yet."""
     source = resolve(model, settings, MASKED_LM)
+    set_seed(recipe.seed)  # a new head is drawn when the model is read
     network, tokenizer = read_model(source, CLASSIFIER, new_head=_head(source.location, recipe))
     most = min(recipe.max_tokens, longest_input(network, tokenizer))
     columns = head_columns(network, LABELS, source.name)
@@ -333,7 +335,7 @@ def _fingerprint(
     """Return what must be the same for a stopped run to go on."""
     total = hashlib.sha256(repr((asdict(recipe), processes)).encode())
     for name, weight in network.state_dict().items():
-        if "classifier" not in name and "pooler" not in name:  # a new head is drawn by the seed
+        if "classifier" not in name and "pooler" not in name:  # the head may be new
             total.update(f"{name}{float(weight.float().sum()):.6e}".encode())
     for pairs in (train, dev):
         for side in (pairs.premises, pairs.hypotheses, pairs.labels.tolist()):
