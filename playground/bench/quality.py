@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +23,8 @@ from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.settings import Settings
-
-RESAMPLES, SEED = 1_000, 0
+from playground.tasks.evaluation import LabelledRows, candidates, evaluate
+from playground.tasks.metrics import RESAMPLES, SEED
 
 
 @dataclass(frozen=True)
@@ -83,34 +82,6 @@ def measure_quality(
     tables += [_by_kind(prompting), _headlines(prompting)]
     facts = circumstances() | {"interval": f"95%, {RESAMPLES:,} resamples, seed {SEED}"}
     return Report("quality", prompting.backbone.describe(), tuple(tables), facts)
-
-
-def accuracy(found: Sequence[int], gold: Sequence[int]) -> float:
-    """Return the share of rows with found == gold, (N,) each."""
-    return float(np.mean(np.asarray(found) == np.asarray(gold)))
-
-
-def macro_f1(found: Sequence[int], gold: Sequence[int], classes: int) -> float:
-    """Return the mean over the classes in ``gold`` or ``found`` of 2 TP / (2 TP + FP + FN)."""
-    f, g = np.asarray(found), np.asarray(gold)
-    scores = []
-    for label in range(classes):
-        hits = int(((f == label) & (g == label)).sum())
-        involved = int((f == label).sum() + (g == label).sum())  # 2 TP + FP + FN
-        if involved:
-            scores.append(2 * hits / involved)
-    return float(np.mean(scores))
-
-
-def bootstrap_interval(
-    found: Sequence[int], gold: Sequence[int], *, resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile of accuracy over rows drawn with replacement."""
-    right = (np.asarray(found) == np.asarray(gold)).astype(np.float64)
-    draw = np.random.default_rng(seed)
-    means = [right[draw.integers(0, len(right), len(right))].mean() for _ in range(resamples)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def read_labelled(
@@ -172,15 +143,15 @@ def _scored(
 ) -> tuple[Cell, ...]:
     """Return the numbers of one line: rows, majority, then accuracy, interval and F1, twice."""
     names = prompt.verbalizer.names
-    wanted = [names.index(label) for label in gold]
-    cells: list[Cell] = [len(texts), max(Counter(wanted).values()) / len(wanted)]
-    for calibration in ("none", "contextual"):
-        chosen = replace(prompt, scoring=replace(prompt.scoring, calibration=calibration))
-        scores = prompting.classify(list(texts), chosen, words=False)
-        # a row with an error counts as wrong
-        found = [-1 if label is None else names.index(label) for label in scores.predictions]
-        cells += [accuracy(found, wanted), *bootstrap_interval(found, wanted)]
-        cells.append(macro_f1(found, wanted, len(names)))
+    (slot,) = prompt.template.fields
+    rows = LabelledRows(
+        "", names, [{slot: text} for text in texts], np.array([names.index(g) for g in gold])
+    )
+    cells: list[Cell] = []
+    for result in evaluate(prompting, candidates([("", prompt)]), rows):
+        found = result.metrics
+        cells = cells or [found.rows, found.majority]
+        cells += [found.accuracy, *found.accuracy_interval, found.macro_f1]
     return tuple(cells)
 
 

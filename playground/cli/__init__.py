@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import playground
-from playground.cli import look, nli, score
+from playground.cli import evaluate, look, nli, score
 from playground.cli.parts import say
 from playground.errors import PlaygroundError
 
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     look.add_run(commands)
     score.add(commands)
+    evaluate.add(commands)
     nli.add(commands)
     look.add(commands)
     return parser

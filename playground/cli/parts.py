@@ -34,12 +34,9 @@ def add_command(
     return made
 
 
-def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """Add what names the rows and where they go: a file or a data set, its columns, the output."""
+def add_table_input(parser: argparse.ArgumentParser) -> None:
+    """Add what names the rows: a file or a data set, and its columns."""
     parser.add_argument("file", nargs="?", metavar="FILE|-", help="CSV, TSV, JSON Lines or parquet")
-    parser.add_argument(
-        "-o", "--out", metavar="OUT", help=".csv, .tsv or .jsonl; else standard output"
-    )
     parser.add_argument(
         "--columns", nargs="+", metavar="SLOT=NAME", default=[], help="column for each slot"
     )
@@ -48,8 +45,24 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="ID", help="a hub data set or its folder, not a file")
     parser.add_argument("--split", help="its split, such as validation")
     parser.add_argument("--config", help="its configuration")
-    parser.add_argument("--limit", type=count, metavar="N", help="score the first N rows only")
+    parser.add_argument("--limit", type=count, metavar="N", help="the first N rows only")
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """Add what names the rows and where they go when they are scored."""
+    add_table_input(parser)
+    parser.add_argument(
+        "-o", "--out", metavar="OUT", help=".csv, .tsv or .jsonl; else standard output"
+    )
     parser.add_argument("--fresh", action="store_true", help="do not continue a stopped run")
+
+
+def check_input(options: argparse.Namespace) -> None:
+    """Raise PlaygroundError unless exactly one input is named."""
+    if (options.file is None) == (options.dataset is None):
+        raise PlaygroundError(
+            "Give one input: a file, - for standard input, or --dataset for a hub data set."
+        )
 
 
 def count(text: str) -> int:
@@ -72,10 +85,7 @@ def score_rows(
     usual: which of the columns that are there fill the slots that no option names.
     """
     named = assignments(options.columns)
-    if (options.file is None) == (options.dataset is None):
-        raise PlaygroundError(
-            "Give one input: a file, - for standard input, or --dataset for a hub data set."
-        )
+    check_input(options)
     with output(options) as (out, format):  # a name that cannot be is told before all else
         from playground.tasks.reading import column_map
 
@@ -155,14 +165,16 @@ def output(options: argparse.Namespace) -> Iterator[tuple[str | BinaryIO, str | 
     yield options.out, None
 
 
-def assignments(pairs: Sequence[str]) -> dict[str, str]:
-    """Return SLOT=COLUMN arguments as a mapping."""
+def assignments(
+    pairs: Sequence[str], option: str = "--columns", form: str = "SLOT=COLUMN"
+) -> dict[str, str]:
+    """Return SLOT=COLUMN arguments, or others of that form, as a mapping."""
     result: dict[str, str] = {}
     for pair in pairs:
         slot, equals, column = pair.partition("=")
         if not equals or not slot:
             raise PlaygroundError(
-                f"--columns has {shorten(pair)}; write SLOT=COLUMN, and FILE before --columns."
+                f"{option} has {shorten(pair)}; write {form}, and FILE before {option}."
             )
         result[slot.strip("{}")] = column
     return result

@@ -8,18 +8,10 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from playground import Prompt, bench
 from playground.bench.baselines import Baselines
-from playground.bench.quality import (
-    accuracy,
-    bootstrap_interval,
-    macro_f1,
-    measure_quality,
-    read_labelled,
-)
+from playground.bench.quality import measure_quality, read_labelled
 from playground.bench.report import Report, Table
 from playground.bench.sentences import long_texts, sentences, short_texts
 from playground.bench.timing import Contestant, Times, in_turn
@@ -89,33 +81,6 @@ def test_a_ratio_is_paired():
     times = Times({"slow": [10.0, 2.0, 30.0], "fast": [5.0, 1.0, 1.0]})
     assert times.ratio("slow", "fast") == 2.0
     assert times.median("slow") == 10.0
-
-
-def test_metrics_by_hand():
-    found, gold = [0, 0, 1, 1, -1], [0, 1, 1, 1, 0]
-    assert accuracy(found, gold) == pytest.approx(3 / 5)
-    # class 0: TP 1, FP 1, FN 1; class 1: TP 2, FP 0, FN 1
-    assert macro_f1(found, gold, 2) == pytest.approx((2 / 4 + 4 / 5) / 2)
-
-
-def test_a_class_that_nobody_names_is_no_zero():
-    assert macro_f1([0, 1], [0, 1], 3) == 1.0
-
-
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=50))
-def test_the_interval_holds_the_accuracy_and_repeats(pairs):
-    found, gold = zip(*pairs, strict=True)
-    low, high = bootstrap_interval(found, gold, resamples=200)
-    assert 0 <= low <= high <= 1
-    assert (low, high) == bootstrap_interval(found, gold, resamples=200)
-    assert low - 1e-9 <= accuracy(found, gold) <= high + 1e-9
-
-
-def test_the_interval_of_a_coin():
-    found = [0, 1] * 200
-    low, high = bootstrap_interval(found, [0] * 400)
-    half = 1.96 * np.sqrt(0.25 / 400)
-    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.01)
 
 
 def write_labelled(path, rows):

@@ -1,0 +1,247 @@
+"""Is this prompt really better? Prompts on labelled rows, side by side, with tests of the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from playground.engine import Prompting
+from playground.errors import PlaygroundError, shorten
+from playground.prompts import Prompt
+from playground.tasks.metrics import Comparison, Metrics, compare, measure, predicted
+from playground.tasks.reading import Table, column_map
+
+Progress = Callable[[int, int], None]
+CALIBRATED = ("none", "contextual")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows with gold labels: texts by slot, and places (N,) in ``labels``.
+
+    faulty counts the rows left out, and ``problems`` says what was wrong with the first of them.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    rows: list[dict[str, str]]
+    gold: np.ndarray
+    faulty: int = 0
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A prompt under test: its name in the tables, and how it scores."""
+
+    name: str
+    prompt: Prompt
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one candidate (or an ensemble of them) gave on the rows: probabilities (N, C)."""
+
+    name: str
+    probabilities: np.ndarray
+    metrics: Metrics
+
+    @property
+    def found(self) -> np.ndarray:
+        """The place of the best label of each row, (N,); -1 where it failed."""
+        return predicted(self.probabilities)
+
+
+def read_labelled(
+    table: Table,
+    prompt: Prompt,
+    *,
+    columns: Mapping[str, str] | None = None,
+    label_column: str = "label",
+    label_names: Mapping[str, str] | None = None,
+    limit: int | None = None,
+) -> LabelledRows:
+    """Return the rows of ``table`` whose label is one of the prompt's.
+
+    columns: template slot to column. label_names: what the data calls a label to what the prompt calls
+    it; left out, names are compared without regard to case, and numbers take the names that a hub data
+    set carries. A row with another label, or one that cannot be read, is left out and counted. Raises
+    PlaygroundError if a column is missing or no row is left.
+    """
+    mapping = column_map(prompt.template, table.columns, columns=columns)
+    if label_column not in table.columns:
+        shown = ", ".join(shorten(column) for column in table.columns[:20])
+        raise PlaygroundError(
+            f"There is no column {shorten(label_column)} for the label; the columns are {shown}."
+        )
+    labels = prompt.verbalizer.names
+    place = _places(labels, label_names or {}, tuple(table.label_names.get(label_column, ())))
+    rows: list[dict[str, str]] = []
+    gold: list[int] = []
+    problems: list[str] = []
+    faulty = 0
+    for number, record in enumerate(table.records(), start=1):
+        if limit is not None and len(rows) >= limit:
+            break
+        try:
+            if record.error is not None:
+                raise PlaygroundError(record.error)
+            where = place(record.values.get(label_column))
+            row = prompt.template.bind({slot: record.values.get(c) for slot, c in mapping.items()})  # type: ignore[misc]
+        except PlaygroundError as error:
+            faulty += 1
+            if len(problems) < _SHOWN:
+                problems.append(f"row {number}: {error}")
+            continue
+        rows.append(row)
+        gold.append(where)
+    if not rows:
+        raise PlaygroundError(f"{table.name} has no row that can be used. {problems[0]}")
+    return LabelledRows(table.name, labels, rows, np.array(gold), faulty, tuple(problems))
+
+
+def _places(
+    labels: Sequence[str], names: Mapping[str, str], classes: Sequence[str]
+) -> Callable[[Any], int]:
+    """Return what finds the place of a data set's label in ``labels``."""
+    known = {label.lower(): k for k, label in enumerate(labels)}
+    for theirs, ours in names.items():
+        if ours.lower() not in known:
+            raise PlaygroundError(
+                f"The prompt has no label {shorten(ours)}; it has {', '.join(labels)}."
+            )
+        known[theirs.strip().lower()] = known[ours.lower()]
+
+    def place(value: Any) -> int:
+        text = "" if value is None else str(value).strip()
+        if text.lower() in known:
+            return known[text.lower()]
+        if text.isascii() and text.isdigit() and int(text) < len(classes):
+            name = classes[int(text)].lower()
+            if name in known:
+                return known[name]
+        raise PlaygroundError(
+            f"The label {shorten(text)} is none of the prompt's ({', '.join(labels)}); "
+            f"say which it is with --labels {shorten(text).strip(chr(34)) or 'NAME'}=LABEL."
+        )
+
+    return place
+
+
+def candidates(
+    prompts: Sequence[tuple[str, Prompt]],
+    *,
+    templates: str = "first",
+    calibrations: Sequence[str] = CALIBRATED,
+) -> list[Candidate]:
+    """Return every prompt with its first template (or "all") under each calibration."""
+    found: list[Candidate] = []
+    for name, prompt in prompts:
+        chosen = prompt.templates if templates == "all" else prompt.templates[:1]
+        for template in chosen:
+            one = prompt.with_template(template.source)
+            for calibration in calibrations:
+                scoring = replace(one.scoring, calibration=calibration)
+                shown = " · ".join(
+                    filter(None, [name if len(prompts) > 1 else "", template.source, calibration])
+                )
+                found.append(Candidate(shown, replace(one, scoring=scoring)))
+    return found
+
+
+def evaluate(
+    prompting: Prompting,
+    tried: Sequence[Candidate],
+    labelled: LabelledRows,
+    *,
+    progress: Progress | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Iterator[Result]:
+    """Yield the result of each candidate on the same rows, in order.
+
+    Candidates that differ in nothing but contextual calibration share their forward passes: the label
+    scores before calibration are the same. ``progress`` is told rows done and in all. Raises
+    PlaygroundError for candidates whose labels are not those of the rows.
+    """
+    for candidate in tried:
+        if candidate.prompt.verbalizer.names != labelled.labels:
+            raise PlaygroundError(
+                f"The prompt {shorten(candidate.name, 80)} has the labels "
+                f"{', '.join(candidate.prompt.verbalizer.names)} and the rows have "
+                f"{', '.join(labelled.labels)}; compare prompts with the same labels."
+            )
+    total, done = len(tried) * len(labelled), 0
+    kept: dict[Prompt, np.ndarray] = {}
+    for candidate in tried:
+        prompt = Prompt(
+            candidate.prompt.template, candidate.prompt.verbalizer, candidate.prompt.scoring
+        )
+        raw = replace(prompt, scoring=replace(prompt.scoring, calibration="none"))
+        shared = prompt.scoring.calibration in CALIBRATED
+        if shared and raw in kept:
+            scores = kept[raw]
+            if prompt.scoring.calibration == "contextual":
+                scores = scores - prompting.classify([], prompt).log_prior
+        else:
+            before = done
+            found = prompting.classify(
+                labelled.rows,
+                raw if shared else prompt,
+                words=False,
+                progress=progress and (lambda rows, _: progress(before + rows, total)),  # noqa: B023
+                cancel=cancel,
+            )
+            if shared:
+                scores = kept[raw] = found.label_scores
+                if prompt.scoring.calibration == "contextual":
+                    scores = scores - prompting.classify([], prompt).log_prior
+            else:
+                scores = np.log(found.probabilities)
+        done += len(labelled)
+        if progress is not None:
+            progress(done, total)
+        probabilities = softmax(scores)
+        yield Result(candidate.name, probabilities, measure(probabilities, labelled.gold))
+
+
+def ensemble(
+    results: Sequence[Result],
+    gold: np.ndarray,
+    *,
+    weights: Sequence[float] | None = None,
+    name: str = "ensemble",
+) -> Result:
+    """Return the mean of the members' log-probabilities, weighed (PET, Schick and Schütze 2021, eq. 3).
+
+    weights: one a member, such as their accuracy on other rows; equal if None.
+    """
+    if not results:
+        raise PlaygroundError("An ensemble needs at least one member.")
+    share = np.ones(len(results)) if weights is None else np.asarray(weights, dtype=float)
+    if len(share) != len(results) or not np.isfinite(share).all() or (share < 0).any():
+        raise PlaygroundError("An ensemble needs one weight of 0 or more for each member.")
+    if share.sum() == 0:
+        share = np.ones(len(results))
+    logs = np.stack([np.log(result.probabilities) for result in results])  # (M, N, C)
+    probabilities = softmax(np.tensordot(share / share.sum(), logs, 1))
+    return Result(name, probabilities, measure(probabilities, gold))
+
+
+def versus(first: Result, second: Result, gold: np.ndarray) -> Comparison:
+    """Return the paired comparison of two results on the same rows."""
+    return compare(first.found, second.found, gold)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return the softmax over the last axis, (N, C) -> (N, C); NaN rows stay NaN."""
+    shifted = scores - scores.max(-1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers / powers.sum(-1, keepdims=True)

@@ -1,0 +1,193 @@
+"""Metrics of a classifier on labelled rows, with what chance can do: intervals and paired tests.
+
+Labels are places from 0 to C - 1; a row that could not be scored has the place -1 and counts as wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+RESAMPLES, SEED, BINS = 1_000, 0, 15
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of a reliability diagram: rows whose confidence lies in it, all shares from 0 to 1."""
+
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What N rows with C labels gave; shares are from 0 to 1, intervals are at 95 %.
+
+    confusion: [gold][predicted], the last column rows that could not be scored. majority and random:
+    what the commonest label and a fair draw would get. calibration_error: see
+    :func:`calibration_error`; bins: its reliability diagram.
+    """
+
+    rows: int
+    failed: int
+    accuracy: float
+    accuracy_interval: Interval
+    macro_f1: float
+    macro_f1_interval: Interval
+    precision: tuple[float, ...]
+    recall: tuple[float, ...]
+    support: tuple[int, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration_error: float
+    bins: tuple[Bin, ...]
+    majority: float
+    random: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two classifiers on the same rows: how much better the first is, and whether that is chance.
+
+    difference: of accuracies, with its paired bootstrap interval at 95 %. p_value: exact McNemar test
+    over the rows that one of them alone gets right.
+    """
+
+    difference: float
+    interval: Interval
+    only_first: int
+    only_second: int
+    p_value: float
+
+    @property
+    def real(self) -> bool:
+        """Whether the test says that the difference is not chance (p < 0.05)."""
+        return self.p_value < 0.05
+
+
+def measure(probabilities: np.ndarray, gold: Sequence[int] | np.ndarray) -> Metrics:
+    """Return the metrics of probabilities (N, C) against gold places (N,); NaN rows failed."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    right = np.asarray(gold, dtype=int)
+    labels = probabilities.shape[1]
+    found = predicted(probabilities)
+    places = list(range(labels))
+    precision, recall, _, support = precision_recall_fscore_support(
+        right, found, labels=places, zero_division=0.0
+    )
+    table = confusion_matrix(right, found, labels=[*places, -1])[:labels]  # (C, C + 1)
+    scored = found >= 0
+    error, bins = calibration_error(probabilities[scored], right[scored])
+    accuracies, f1s = _resampled(table)
+    return Metrics(
+        rows=len(right),
+        failed=int((~scored).sum()),
+        accuracy=float((found == right).mean()),
+        accuracy_interval=_percentiles(accuracies),
+        macro_f1=float(_macro_f1(table[None])[0]),
+        macro_f1_interval=_percentiles(f1s),
+        precision=tuple(precision.tolist()),
+        recall=tuple(recall.tolist()),
+        support=tuple(int(count) for count in support),
+        confusion=tuple(tuple(row) for row in table.tolist()),
+        calibration_error=error,
+        bins=bins,
+        majority=float(np.bincount(right, minlength=labels).max() / len(right)),
+        random=1 / labels,
+    )
+
+
+def predicted(probabilities: np.ndarray) -> np.ndarray:
+    """Return the place of the best label of each row, (N, C) -> (N,); -1 for rows of NaN."""
+    failed = np.isnan(probabilities).any(1)
+    return np.where(failed, -1, np.nan_to_num(probabilities, nan=-1.0).argmax(1))
+
+
+def compare(
+    first: np.ndarray, second: np.ndarray, gold: Sequence[int] | np.ndarray, *, seed: int = SEED
+) -> Comparison:
+    """Compare two predictions (N,) of the same gold rows (N,).
+
+    McNemar's test asks whether the rows that only one gets right are split fairly between the two
+    (McNemar 1947, exact binomial form).
+    """
+    from scipy.stats import binomtest
+
+    truth = np.asarray(gold)
+    one, other = np.asarray(first) == truth, np.asarray(second) == truth
+    wins, losses = int((one & ~other).sum()), int((~one & other).sum())
+    p_value = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    # rows drawn with replacement: only the counts of wins, losses and ties matter
+    ties = len(truth) - wins - losses
+    shares = np.array([wins, losses, ties]) / len(truth)
+    draws = np.random.default_rng(seed).multinomial(len(truth), shares, RESAMPLES)
+    differences = (draws[:, 0] - draws[:, 1]) / len(truth)
+    return Comparison(
+        (wins - losses) / len(truth), _percentiles(differences), wins, losses, float(p_value)
+    )
+
+
+def share_interval(right: Sequence[bool] | np.ndarray, *, seed: int = SEED) -> Interval:
+    """Return the 95 % percentile bootstrap interval of a share of rows (N,), 1,000 resamples."""
+    rows = np.asarray(right)
+    draws = np.random.default_rng(seed).binomial(len(rows), float(rows.mean()), RESAMPLES)
+    return _percentiles(draws / len(rows))
+
+
+def calibration_error(
+    probabilities: np.ndarray, gold: np.ndarray, bins: int = BINS
+) -> tuple[float, tuple[Bin, ...]]:
+    """Return the expected calibration error of probabilities (N, C), and its bins that hold rows.
+
+    Rows fall into equal bins of their highest probability; each bin's gap between mean confidence and
+    accuracy counts by its share of rows (Guo et al. 2017, eq. 3).
+    """
+    if not len(gold):
+        return 0.0, ()
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == gold
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    rows = np.bincount(place, minlength=bins)
+    sure = np.bincount(place, weights=confidence, minlength=bins)
+    hits = np.bincount(place, weights=right, minlength=bins)
+    error = float(np.abs(hits - sure).sum() / len(gold))
+    return error, tuple(
+        Bin(int(n), float(s / n), float(h / n))
+        for n, s, h in zip(rows, sure, hits, strict=True)
+        if n
+    )
+
+
+def _resampled(confusion: np.ndarray, *, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Return accuracy and macro-F1 of rows drawn with replacement, (1000,) each.
+
+    A draw of rows is a draw of cells of the confusion matrix (C, C + 1), which is quicker.
+    """
+    rows = confusion.sum()
+    draws = np.random.default_rng(seed).multinomial(rows, confusion.ravel() / rows, RESAMPLES)
+    tables = draws.reshape(RESAMPLES, *confusion.shape)
+    hits = np.diagonal(tables, axis1=1, axis2=2).sum(-1)
+    return hits / rows, _macro_f1(tables)
+
+
+def _macro_f1(tables: np.ndarray) -> np.ndarray:
+    """Return the mean F1 over labels that are gold or predicted, of confusions (M, C, C + 1) -> (M,)."""
+    labels = tables.shape[1]
+    hits = np.diagonal(tables, axis1=1, axis2=2)  # (M, C)
+    involved = tables.sum(2) + tables[:, :, :labels].sum(1)  # 2 TP + FP + FN
+    scores = np.divide(2 * hits, involved, out=np.zeros(hits.shape), where=involved > 0)
+    return scores.sum(1) / np.maximum((involved > 0).sum(1), 1)
+
+
+def _percentiles(values: np.ndarray) -> Interval:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
