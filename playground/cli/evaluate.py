@@ -116,7 +116,7 @@ def _results(options: argparse.Namespace, tried: list, labelled: LabelledRows) -
         prompting = Prompting(model, device=options.device, dtype=options.dtype)
         tag = f"{prompting.backbone.name} · " if len(models) > 1 else ""
         with progress_bar() as (progress, _):
-            found = list(evaluate(prompting, tried, labelled, progress=progress))
+            found = evaluate(prompting, tried, labelled, progress=progress)
         results += [replace(result, name=f"{tag}{result.name}") for result in found]
         if options.ensemble:
             for calibration in options.calibration:

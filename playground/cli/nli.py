@@ -217,7 +217,7 @@ def _adapt(options: argparse.Namespace) -> None:
             progress=progress,
         )
     if main and losses:
-        say(f"Done: dev loss {losses[-1]:.3f} nats; the masked LM is in {options.out}.")
+        say(f"Done: dev loss {min(losses):.3f} nats; the masked LM is in {options.out}.")
 
 
 def _eval(options: argparse.Namespace) -> None:

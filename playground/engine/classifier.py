@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -63,7 +64,7 @@ class PairClassifier:
         self.device = choose_device(device or self.settings.device)
         network, tokenizer = read_model(self.source, CLASSIFIER)
         self._columns = head_columns(network, self.labels, self.source.name)
-        self.temperature = float(getattr(network.config, TEMPERATURE, None) or 1.0)
+        self.temperature = _temperature(network, self.source.name)
         most = longest_input(network, tokenizer)
         self.encoder = Encoder(tokenizer, min(most, max_tokens or most), cut=cut)
         self.revision = revision_of(self.source, network)
@@ -161,8 +162,22 @@ class PairClassifier:
             return self.model(**batch.inputs).logits.float()  # (N, C)
 
 
+def _temperature(model: PreTrainedModel, name: str) -> float:
+    value = getattr(model.config, TEMPERATURE, None)
+    if value is None:
+        return 1.0
+    if isinstance(value, int | float) and math.isfinite(value) and value > 0:
+        return float(value)
+    raise PlaygroundError(
+        f"The classifier {shorten(name, 80)} has the {TEMPERATURE} {shorten(value)} in its config.json; "
+        "it must be a number above 0."
+    )
+
+
 def check_pair(pair: Pair, limit: int) -> None:
     """Raise PlaygroundError for a pair with a side that is empty, no text, or over ``limit`` characters."""
+    if isinstance(pair, str) or (isinstance(pair, Sequence) and len(pair) != 2):
+        raise PlaygroundError(f"A pair is a premise and a hypothesis, not {shorten(pair)}.")
     for name, text in PAIR.bind(pair).items():
         if not text.strip():
             raise PlaygroundError(f"The {name} is empty; write a sentence.")

@@ -26,6 +26,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -38,6 +39,9 @@ from playground.settings import Settings
 CHECKSUMS = "SHA256SUMS"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _READING = threading.Lock()  # transformers cannot read two models at once
+
+
+NewHead = Callable[[PreTrainedConfig], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -120,12 +124,12 @@ def resolve(
 
 
 def read_model(
-    source: Source, family: Family, *, new_head: Mapping[str, Any] | None = None
+    source: Source, family: Family, *, new_head: NewHead | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a model of ``family`` in fp32 and its tokenizer.
 
-    new_head: settings of its config for training; the head may then be missing or of another size,
-    and is made anew. Raises PlaygroundError, in one sentence, for one that is not there, is damaged, or has no trained
+    new_head: what a config gets for training; the head may then be missing or of another size, and is
+    made anew. Raises PlaygroundError, in one sentence, for one that is not there, is damaged, or has no trained
     head. Safe between threads.
     """
     if source.local:
@@ -203,10 +207,16 @@ def revision_of(source: Source, model: PreTrainedModel) -> str:
     listing = Path(source.location) / CHECKSUMS
     if listing.is_file():
         return hashlib.sha256(listing.read_bytes()).hexdigest()[:12]
+    return weights_digest(model.state_dict())[:12]
+
+
+def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of weights by name: their bytes, so that no rounding tells two runs apart."""
     total = hashlib.sha256()
-    for name, weight in model.state_dict().items():
-        total.update(f"{name}{tuple(weight.shape)}{float(weight.float().sum()):.6e}".encode())
-    return total.hexdigest()[:12]
+    for name, weight in weights.items():
+        total.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
+        total.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 @contextmanager
@@ -225,7 +235,7 @@ def quietly() -> Iterator[None]:
 
 
 def _read(
-    source: Source, family: Family, new_head: Mapping[str, Any] | None
+    source: Source, family: Family, new_head: NewHead | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
     where: dict[str, Any] = {
         "trust_remote_code": False,
@@ -239,7 +249,7 @@ def _read(
                 f"The model {shorten(source.name, 80)} is a {config.model_type} without a "
                 f"{family.head}; choose a BERT-like model such as bert-base-uncased."
             )
-        for name, value in (new_head or {}).items():
+        for name, value in (new_head(config) if new_head else {}).items():
             setattr(config, name, value)
         tokenizer = AutoTokenizer.from_pretrained(source.location, **where)
         model, info = family.auto.from_pretrained(

@@ -163,14 +163,52 @@ def evaluate(
     labelled: LabelledRows,
     *,
     progress: Progress | None = None,
-    cancel: Callable[[], bool] | None = None,
-) -> Iterator[Result]:
-    """Yield the result of each candidate on the same rows, in order.
+) -> list[Result]:
+    """Return the result of each candidate on the same rows, in order.
 
-    Candidates that differ in nothing but contextual calibration share their forward passes: the label
-    scores before calibration are the same. ``progress`` is told rows done and in all. Raises
+    Candidates that differ in nothing but contextual calibration share their forward passes.
+    ``progress`` is told the rows done, of all candidates together, and the rows in all. Raises
     PlaygroundError for candidates whose labels are not those of the rows.
     """
+    _check_labels(tried, labelled)
+    total, shares = len(tried) * len(labelled), []
+    for k, found in enumerate(_probabilities(prompting, tried, labelled.rows)):
+        shares.append(found)
+        if progress is not None:
+            progress((k + 1) * len(labelled), total)
+    return [
+        Result(candidate.name, found, measure(found, labelled.gold))
+        for candidate, found in zip(tried, shares, strict=True)
+    ]
+
+
+def evaluate_parts(
+    prompting: Prompting,
+    tried: Sequence[Candidate],
+    labelled: LabelledRows,
+    *,
+    rows_at_once: int = 64,
+) -> Iterator[list[Result]]:
+    """Yield what all candidates gave on the rows so far, part by part; the last one is on all rows.
+
+    A caller may stop at any part: what it has is a fair comparison on the same rows. Raises
+    PlaygroundError as :func:`evaluate` does.
+    """
+    _check_labels(tried, labelled)
+    kept: list[list[np.ndarray]] = [[] for _ in tried]
+    for start in range(0, len(labelled), rows_at_once):
+        part = labelled.rows[start : start + rows_at_once]
+        for own, found in zip(kept, _probabilities(prompting, tried, part), strict=True):
+            own.append(found)
+        gold = labelled.gold[: start + len(part)]
+        shares = [np.concatenate(own) for own in kept]
+        yield [
+            Result(candidate.name, found, measure(found, gold))
+            for candidate, found in zip(tried, shares, strict=True)
+        ]
+
+
+def _check_labels(tried: Sequence[Candidate], labelled: LabelledRows) -> None:
     for candidate in tried:
         if candidate.prompt.verbalizer.names != labelled.labels:
             raise PlaygroundError(
@@ -178,38 +216,24 @@ def evaluate(
                 f"{', '.join(candidate.prompt.verbalizer.names)} and the rows have "
                 f"{', '.join(labelled.labels)}; compare prompts with the same labels."
             )
-    total, done = len(tried) * len(labelled), 0
-    kept: dict[Prompt, np.ndarray] = {}
+
+
+def _probabilities(
+    prompting: Prompting, tried: Sequence[Candidate], rows: Sequence[dict[str, str]]
+) -> Iterator[np.ndarray]:
+    """Yield the probabilities (N, C) of each candidate, NaN where a row cannot be scored."""
+    raw_scores: dict[Prompt, np.ndarray] = {}
     for candidate in tried:
-        prompt = Prompt(
-            candidate.prompt.template, candidate.prompt.verbalizer, candidate.prompt.scoring
-        )
+        given = candidate.prompt
+        prompt = Prompt(given.template, given.verbalizer, given.scoring)
+        if prompt.scoring.calibration not in CALIBRATED:
+            yield prompting.classify(rows, prompt, words=False).probabilities
+            continue
         raw = replace(prompt, scoring=replace(prompt.scoring, calibration="none"))
-        shared = prompt.scoring.calibration in CALIBRATED
-        if shared and raw in kept:
-            scores = kept[raw]
-            if prompt.scoring.calibration == "contextual":
-                scores = scores - prompting.classify([], prompt).log_prior
-        else:
-            before = done
-            found = prompting.classify(
-                labelled.rows,
-                raw if shared else prompt,
-                words=False,
-                progress=progress and (lambda rows, _: progress(before + rows, total)),  # noqa: B023
-                cancel=cancel,
-            )
-            if shared:
-                scores = kept[raw] = found.label_scores
-                if prompt.scoring.calibration == "contextual":
-                    scores = scores - prompting.classify([], prompt).log_prior
-            else:
-                scores = np.log(found.probabilities)
-        done += len(labelled)
-        if progress is not None:
-            progress(done, total)
-        probabilities = softmax(scores)
-        yield Result(candidate.name, probabilities, measure(probabilities, labelled.gold))
+        if raw not in raw_scores:
+            raw_scores[raw] = prompting.classify(rows, raw, words=False).label_scores
+        prior = prompting.classify([], prompt).log_prior
+        yield softmax(raw_scores[raw] - (0.0 if prior is None else prior))
 
 
 def ensemble(

@@ -185,7 +185,8 @@ def score_parts(
 ) -> Iterator[Scored]:
     """Yield the scored rows of ``table`` part by part, the header line with the first.
 
-    What :func:`score_table` writes, for a caller that shows it grow and may stop at any part.
+    What :func:`score_table` writes, for a caller that shows it grow and may stop at any part. Batches
+    are made of the rows of a part, so the sixth digit may differ from a run with larger windows.
     """
     mapping = column_map(scorer.template, table.columns, columns=columns)
     layout = _layout(table, scorer.labels, format, lambda sentence: None)

@@ -118,9 +118,9 @@ def test_the_numbers_are_the_engines(prompting, prompt, calibration):
 
 def test_raw_and_calibrated_share_their_forward_passes(prompting, prompt):
     rows = labelled(prompt)
-    list(evaluate(prompting, candidates([("", prompt)]), rows))  # priors are remembered
+    evaluate(prompting, candidates([("", prompt)]), rows)  # priors are remembered
     before = prompting.runner.prompts_run
-    results = list(evaluate(prompting, candidates([("", prompt)]), rows))
+    results = evaluate(prompting, candidates([("", prompt)]), rows)
     assert prompting.runner.prompts_run - before == len(rows)
     assert not np.allclose(results[0].probabilities, results[1].probabilities)
 
@@ -170,7 +170,7 @@ def test_an_ensemble_is_the_mean_of_log_probabilities(prompting, prompt):
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [1.0, float("nan")]])
 def test_weights_that_are_none_are_refused(prompting, prompt, weights):
     rows = labelled(prompt)
-    members = list(evaluate(prompting, candidates([("", prompt)]), rows))
+    members = evaluate(prompting, candidates([("", prompt)]), rows)
     with pytest.raises(
         PlaygroundError, match=r"^An ensemble needs one weight of 0 or more for each"
     ):

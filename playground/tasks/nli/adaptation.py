@@ -7,12 +7,11 @@ not used.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -21,6 +20,7 @@ from torch import nn
 from transformers import (
     DataCollatorForLanguageModeling,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -30,6 +30,7 @@ from playground.engine.classifier import PAIR
 from playground.engine.device import choose_device
 from playground.engine.encoding import Encoded, Encoder
 from playground.engine.loading import MASKED_LM, longest_input, quietly, read_model, resolve
+from playground.errors import PlaygroundError
 from playground.settings import Settings
 from playground.tasks.nli.pairs import Pairs
 from playground.tasks.nli.runs import (
@@ -38,8 +39,11 @@ from playground.tasks.nli.runs import (
     check_recipe,
     last_checkpoint,
     open_folder,
+    run_mark,
     trainer_arguments,
+    with_precision,
 )
+from playground.tasks.nli.saving import staged
 
 Say = Callable[[str], None]
 
@@ -61,6 +65,8 @@ class Adaptation:
 
     def __post_init__(self) -> None:
         check_recipe(self, {}, ("mask_rate",))
+        if not self.mask_rate > 0:
+            raise PlaygroundError(f"mask_rate is {self.mask_rate}; it must be above 0.")
 
 
 def adapt(
@@ -93,6 +99,7 @@ def adapt(
     encoder = Encoder(tokenizer, min(recipe.max_tokens, longest_input(network, tokenizer)))
     sets = [_dataset(pairs, encoder) for pairs in (train, dev)]
     place = choose_device(device or settings.device)
+    recipe = with_precision(recipe, place)
     arguments = trainer_arguments(
         folder, recipe, len(train), place, prediction_loss_only=True, remove_unused_columns=False,
         train_sampling_strategy="group_by_length", metric_for_best_model="loss",
@@ -101,38 +108,53 @@ def adapt(
     trainer = _HiddenWordsTrainer(
         network,
         arguments,
-        data_collator=DataCollatorForLanguageModeling(
-            tokenizer,
-            mlm_probability=recipe.mask_rate,
-            mask_replace_prob=0.9,
-            random_replace_prob=0.0,
-            seed=recipe.seed,
-        ),
+        collators=[_collator(tokenizer, recipe) for _ in range(2)],
         train_dataset=sets[0],
         eval_dataset=sets[1],
         callbacks=[_Tell(tell, losses), ShowSteps(progress or (lambda done, total: None))],
     )
     trainer.remove_callback(PrinterCallback)
-    mark = hashlib.sha256(
-        json.dumps([asdict(recipe), source.name, train.premises, train.hypotheses]).encode()
-    ).hexdigest()
+    mark = run_mark(recipe, network, (train, dev), arguments.world_size)
     with arguments.main_process_first():
         fresh = fresh and arguments.process_index == 0
         resume = last_checkpoint(folder / CHECKPOINTS, mark, fresh=fresh, say=tell)
     with quietly():
         trainer.train(resume_from_checkpoint=resume)
-        if trainer.is_world_process_zero():
-            network.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    if trainer.is_world_process_zero():
+        with staged(folder) as stage:
+            network.save_pretrained(stage)
+            tokenizer.save_pretrained(stage)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return losses
 
 
-class _HiddenWordsTrainer(Trainer):
-    """Runs the prediction head at the hidden words only: elsewhere there is no loss."""
+def _collator(
+    tokenizer: PreTrainedTokenizerBase, recipe: Adaptation
+) -> DataCollatorForLanguageModeling:
+    return DataCollatorForLanguageModeling(
+        tokenizer,
+        mlm_probability=recipe.mask_rate,
+        mask_replace_prob=0.9,
+        random_replace_prob=0.0,
+        seed=recipe.seed,
+    )
 
-    def __init__(self, network: PreTrainedModel, *args: Any, **options: Any) -> None:
-        super().__init__(network, *args, **options)
+
+class _HiddenWordsTrainer(Trainer):
+    """Runs the prediction head at the hidden words only: elsewhere there is no loss.
+
+    collators: what hides words while training, and on the dev set, where it is the same words each time.
+    """
+
+    def __init__(
+        self,
+        network: PreTrainedModel,
+        *args: Any,
+        collators: list[DataCollatorForLanguageModeling],
+        **options: Any,
+    ) -> None:
+        super().__init__(network, *args, data_collator=collators[0], **options)
+        self._dev_collator = collators[1]
         self._hidden: torch.Tensor | None = None
         network.base_model.register_forward_hook(self._gather)
 
@@ -140,6 +162,13 @@ class _HiddenWordsTrainer(Trainer):
         if self._hidden is not None:
             output.last_hidden_state = output.last_hidden_state[self._hidden][None]  # (1, M, H)
         return output
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        training, self.data_collator = self.data_collator, copy.deepcopy(self._dev_collator)
+        try:
+            return super().evaluate(*args, **options)
+        finally:
+            self.data_collator = training
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any

@@ -103,10 +103,10 @@ class _Reader:
 
     def read(self, table: Table, columns: Mapping[str, str], limit: int | None) -> None:
         names = self.label_names or tuple(table.label_names.get(columns["label"], ()))
-        before, unlabelled = len(self.rows), self.unlabelled
+        usable, unlabelled = 0, self.unlabelled
         fault = ""
         for number, record in enumerate(table.records(), start=1):
-            if limit is not None and len(self.rows) - before >= limit:
+            if limit is not None and usable >= limit:
                 break
             try:
                 if record.error is not None:
@@ -123,11 +123,12 @@ class _Reader:
                 if len(self.problems) < _SHOWN:
                     self.problems.append(f"{table.name}, row {number}: {error}")
                 continue
-            key = (premise, hypothesis) if self.drop_repeated else number + len(self.rows)
+            usable += 1
+            key = (premise, hypothesis) if self.drop_repeated else len(self.rows)
             self.rows.setdefault(key, (str(premise), str(hypothesis), label))
-        if len(self.rows) == before and fault:
+        if not usable and fault:
             raise PlaygroundError(f"{table.name} has no pair that can be used. {fault}")
-        if len(self.rows) == before and self.unlabelled > unlabelled:
+        if not usable and self.unlabelled > unlabelled:
             raise PlaygroundError(
                 f"{table.name} has no pair with a gold label; give labelled pairs."
             )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
+from torch import nn
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
+from playground.engine.loading import weights_digest
 from playground.errors import PlaygroundError, shorten
 
 CHECKPOINTS = "checkpoints"
+LEAST_TOKENS = 8
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -30,6 +35,8 @@ class Steps(Protocol):
     @property
     def batch_size(self) -> int: ...
     @property
+    def max_tokens(self) -> int: ...
+    @property
     def warmup(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
@@ -41,13 +48,20 @@ class Steps(Protocol):
     def seed(self) -> int: ...
 
 
+R = TypeVar("R", bound=Steps)
+
+
 def check_recipe(
     recipe: Steps, choices: dict[str, tuple[str, ...]], shares: tuple[str, ...]
 ) -> None:
     """Raise PlaygroundError for a number out of its range or a name that is no choice."""
     for name in ("epochs", "learning_rate", "batch_size", "evaluations"):
-        if not getattr(recipe, name) > 0:
+        if not 0 < getattr(recipe, name) < math.inf:
             raise PlaygroundError(f"{name} is {getattr(recipe, name)}; it must be above 0.")
+    if not 0 <= recipe.seed < 2**32:
+        raise PlaygroundError(f"seed is {recipe.seed}; it must be from 0 to {2**32 - 1}.")
+    if recipe.max_tokens < LEAST_TOKENS:
+        raise PlaygroundError(f"max_tokens is {recipe.max_tokens}; the least is {LEAST_TOKENS}.")
     for name, known in ({"precision": PRECISIONS} | choices).items():
         if getattr(recipe, name) not in known:
             raise PlaygroundError(
@@ -84,14 +98,14 @@ def trainer_arguments(
 ) -> TrainingArguments:
     """Return the Trainer's arguments: a batch is ``batch_size`` rows over all processes together.
 
-    The last look at the dev set falls on the last step, and each look keeps a checkpoint.
+    The last look at the dev set falls on the last step, and each look keeps a checkpoint. The recipe's
+    precision must be chosen already, see :func:`with_precision`.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     each = max(1, recipe.batch_size // processes)
     in_epoch = math.ceil(rows / (each * processes))
     looks = max(1, round(recipe.epochs * recipe.evaluations))
     between = max(1, math.ceil(recipe.epochs * in_epoch / looks))
-    wanted = recipe.precision == "bfloat16"
     return TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         per_device_train_batch_size=each,
@@ -104,7 +118,7 @@ def trainer_arguments(
         adam_beta2=0.98,
         optim="adamw_torch_fused",
         max_grad_norm=1.0,
-        bf16=wanted or (recipe.precision == "auto" and bfloat16_gains(place)),
+        bf16=recipe.precision == "bfloat16",
         eval_strategy="steps",
         save_strategy="steps",
         eval_steps=between,
@@ -119,6 +133,29 @@ def trainer_arguments(
         dataloader_pin_memory=place.type == "cuda",
         **more,
     )
+
+
+def with_precision(recipe: R, place: torch.device) -> R:
+    """Return the recipe with its precision chosen: bfloat16 for "auto" where it is faster there.
+
+    It is chosen once and part of what a stopped run is known by, so that one run has one precision.
+    """
+    if recipe.precision != "auto":
+        return recipe
+    return replace(recipe, precision="bfloat16" if bfloat16_gains(place) else "float32")  # type: ignore[type-var]
+
+
+def run_mark(recipe: Any, model: nn.Module, sets: Sequence[Any], processes: int) -> str:
+    """Return what must be the same for a stopped run to go on: recipe, weights, pairs, processes."""
+    total = hashlib.sha256(repr((asdict(recipe), processes)).encode())
+    kept = {
+        n: w for n, w in model.state_dict().items() if "classifier" not in n and "pooler" not in n
+    }
+    total.update(weights_digest(kept).encode())  # without a head, which may be new
+    for pairs in sets:
+        for side in (pairs.premises, pairs.hypotheses, pairs.labels.tolist()):
+            total.update(json.dumps(side).encode())
+    return total.hexdigest()
 
 
 def bfloat16_gains(place: torch.device) -> bool:

@@ -6,10 +6,13 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from playground.engine.loading import CHECKSUMS, quietly
@@ -34,32 +37,44 @@ def save_classifier(
     half: store weights in fp16; they are cast to fp32 when they are read. Raises PlaygroundError where
     the folder cannot be written.
     """
-    staged = folder / ".saving"
-    try:
-        shutil.rmtree(staged, ignore_errors=True)
+    with staged(folder) as stage:
         if half:
             model = model.to(torch.float16)  # type: ignore[arg-type]
-        with quietly():
-            model.save_pretrained(staged)
-        tokenizer.save_pretrained(staged)
-        curve.save(staged / "curve.json")
-        curve.draw(staged / "curve.svg")
+        model.save_pretrained(stage)
+        tokenizer.save_pretrained(stage)
+        curve.save(stage / "curve.json")
+        curve.draw(stage / "curve.svg")
         text = json.dumps(report, indent=1, ensure_ascii=False)
-        (staged / "training.json").write_text(f"{text}\n", encoding="utf-8")
-        (staged / "README.md").write_text(model_card(report, curve), encoding="utf-8")
-        sums = [f"{_digest(staged / n)}  {n}\n" for n in _LISTED if (staged / n).is_file()]
-        (staged / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
+        (stage / "training.json").write_text(f"{text}\n", encoding="utf-8")
+        (stage / "README.md").write_text(model_card(report, curve), encoding="utf-8")
+        sums = [f"{_digest(stage / n)}  {n}\n" for n in _LISTED if (stage / n).is_file()]
+        (stage / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield a folder to write a model to; its files move to ``folder`` at the end, config.json last.
+
+    Raises PlaygroundError where they cannot be written.
+    """
+    stage = folder / ".saving"
+    try:
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir()
+        with quietly():
+            yield stage
         (folder / "config.json").unlink(missing_ok=True)
-        for file in sorted(staged.iterdir(), key=lambda file: file.name == "config.json"):
+        for file in sorted(stage.iterdir(), key=lambda file: file.name == "config.json"):
             with file.open("rb") as stream:
                 os.fsync(stream.fileno())
             file.chmod(0o644)
             os.replace(file, folder / file.name)
-        staged.rmdir()
-    except OSError as error:
+        stage.rmdir()
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or "the disk may be full"
         raise PlaygroundError(
-            f"The model cannot be written to {shorten(folder, 120)} ({error.strerror}); make room and "
-            "run the same command again: it goes on from the last checkpoint."
+            f"The model cannot be written to {shorten(folder, 120)} ({reason}); make room and run the "
+            "same command again: it goes on from the last checkpoint."
         ) from None
 
 

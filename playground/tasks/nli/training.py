@@ -8,12 +8,12 @@ weights are tuned; the masked-LM and next-sentence heads are left out. The loop 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import transformers
 from torch import nn
 from transformers import (
     DataCollatorWithPadding,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
@@ -43,7 +44,6 @@ from playground.engine.loading import (
     read_model,
     resolve,
 )
-from playground.errors import PlaygroundError
 from playground.settings import Settings
 from playground.tasks.nli.curve import Curve, Watch
 from playground.tasks.nli.evaluation import (
@@ -59,12 +59,13 @@ from playground.tasks.nli.runs import (
     check_recipe,
     last_checkpoint,
     open_folder,
+    run_mark,
     trainer_arguments,
+    with_precision,
 )
 from playground.tasks.nli.saving import save_classifier
 
 Say = Callable[[str], None]
-_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,6 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_recipe(self, {"padding": ("dynamic", "fixed"), "cut": tuple(CUTS)}, ("dropout",))
-        if self.max_tokens < 8:
-            raise PlaygroundError(f"max_tokens is {self.max_tokens}; the least is 8.")
 
 
 @dataclass(frozen=True)
@@ -148,11 +147,13 @@ def train_classifier(
     with quietly():
         trainer.train(resume_from_checkpoint=resume)
         seconds = time.perf_counter() - started
-        logits = trainer.predict(trainer.eval_dataset).predictions[:, run.columns]  # (N, 3)
+        answers = trainer.predict(trainer.eval_dataset)  # in an order of its own
+    logits = answers.predictions[:, run.columns]  # (N, 3), labels in our order
+    gold = np.argsort(run.columns)[answers.label_ids]
     curve = watch.curve(trainer.state)
     if not trainer.is_world_process_zero():
         return Trained(folder, curve, {})
-    temperature = round(fit_temperature(logits, dev.labels), 4)
+    temperature = round(fit_temperature(logits, gold), 4)
     report = {
         "model": run.name,
         "recipe": asdict(recipe) | {"max_tokens": run.max_tokens},
@@ -163,8 +164,8 @@ def train_classifier(
         "resumed": resume is not None,
         "processes": arguments.world_size,
         "precision": "bfloat16" if arguments.bf16 else "float32",
-        "crossed_calibration_error": crossed_calibration_error(logits, dev.labels),
-        "result": summarize(logits, dev.labels, temperature, run.cut[1]).to_json(),
+        "crossed_calibration_error": crossed_calibration_error(logits, gold),
+        "result": summarize(logits, gold, temperature, run.cut[1]).to_json(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     trained = getattr(trainer.model, "module", trainer.model)
@@ -203,16 +204,18 @@ def prepare(
     """Return the trainer of a run, its model read and its pairs encoded; nothing is written yet."""
     source = resolve(model, settings, MASKED_LM)
     set_seed(recipe.seed)  # a new head is drawn when the model is read
-    network, tokenizer = read_model(source, CLASSIFIER, new_head=_head(source.location, recipe))
+    network, tokenizer = read_model(source, CLASSIFIER, new_head=partial(_head, recipe))
     most = min(recipe.max_tokens, longest_input(network, tokenizer))
     columns = head_columns(network, LABELS, source.name)
     encoder = Encoder(tokenizer, most, cut=recipe.cut)
     sets = [_dataset(pairs, encoder, np.array(columns), recipe) for pairs in (train, dev)]
+    place = choose_device(device or settings.device)
+    recipe = with_precision(recipe, place)
     arguments = trainer_arguments(
         folder,
         recipe,
         len(train),
-        choose_device(device or settings.device),
+        place,
         metric_for_best_model="accuracy",
         train_sampling_strategy="group_by_length" if recipe.padding == "dynamic" else "random",
     )
@@ -220,7 +223,7 @@ def prepare(
         network, arguments, sets, tokenizer, recipe, most, _weights(train, columns, recipe)
     )
     cut = [int(np.count_nonzero(rows["dropped"])) for rows in sets]
-    mark = _fingerprint(recipe, network, train, dev, arguments.world_size)
+    mark = run_mark(recipe, network, (train, dev), arguments.world_size)
     return Prepared(trainer, source.name, columns, most, (cut[0], cut[1]), mark)
 
 
@@ -231,23 +234,20 @@ def names_of(pairs: Pairs) -> list[str]:
     ]
 
 
-def _head(location: str, recipe: Recipe) -> dict[str, Any]:
-    """Return the config of the new head; a classifier with these labels keeps its own order."""
-    names = list(LABELS)
-    config = Path(location) / "config.json"
-    if config.is_file():
-        given = json.loads(config.read_text(encoding="utf-8")).get("id2label") or {}
-        own = [str(given[key]).lower() for key in sorted(given, key=int)]
-        names = own if sorted(own) == sorted(LABELS) else names
-    head: dict[str, Any] = {
+def _head(recipe: Recipe, config: PreTrainedConfig) -> dict[str, Any]:
+    """Return what the config gets; a classifier with these labels keeps its own order of them."""
+    own = [str(name).lower() for _, name in sorted((config.id2label or {}).items())]
+    names = own if sorted(own) == sorted(LABELS) else list(LABELS)
+    changes: dict[str, Any] = {
         "id2label": dict(enumerate(names)),
         "label2id": {name: k for k, name in enumerate(names)},
     }
-    if recipe.dropout is not None:
-        head |= dict.fromkeys(_DROPOUTS, recipe.dropout)
+    if recipe.dropout is not None:  # each architecture has names of its own for it
+        known = [name for name in config.to_dict() if "dropout" in name]
+        changes |= dict.fromkeys(known, recipe.dropout)
     if not torch.cuda.is_available():
-        head["_attn_implementation"] = "eager"  # a tenth faster than the fused kernel on a CPU
-    return head
+        changes["_attn_implementation"] = "eager"  # a tenth faster than the fused kernel on a CPU
+    return changes
 
 
 def _dataset(
@@ -327,17 +327,3 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _fingerprint(
-    recipe: Recipe, network: PreTrainedModel, train: Pairs, dev: Pairs, processes: int
-) -> str:
-    """Return what must be the same for a stopped run to go on."""
-    total = hashlib.sha256(repr((asdict(recipe), processes)).encode())
-    for name, weight in network.state_dict().items():
-        if "classifier" not in name and "pooler" not in name:  # the head may be new
-            total.update(f"{name}{float(weight.float().sum()):.6e}".encode())
-    for pairs in (train, dev):
-        for side in (pairs.premises, pairs.hypotheses, pairs.labels.tolist()):
-            total.update(json.dumps(side).encode())
-    return total.hexdigest()

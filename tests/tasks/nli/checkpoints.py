@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertConfig,
     BertForMaskedLM,
+    BertTokenizerFast,
     PreTrainedModel,
 )
 
@@ -44,12 +47,17 @@ def save(kind: str, folder: Path, *, names: tuple[str, ...] = LABELS, **config: 
 
 
 def save_learner(folder: Path) -> Path:
-    """Write a tiny masked LM that learns: its weights are as small as those of real ones."""
-    tiny.save("bert", folder)
-    config = AutoConfig.from_pretrained(folder)
-    config.initializer_range = 0.05
+    """Write a tiny masked LM that learns: small weights, as real ones have, and whole words."""
+    words = sorted(set(re.findall(r"[a-z]+|[.,;?!]", " ".join(tiny.SENTENCES).lower())))
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = BertTokenizerFast(vocab={word: k for k, word in enumerate([*special, *words])})
+    config = BertConfig(
+        vocab_size=len(tokenizer), num_hidden_layers=2, num_attention_heads=2, hidden_size=32,
+        intermediate_size=64, initializer_range=0.05, max_position_embeddings=tiny.MAX_TOKENS,
+    )  # fmt: skip
     torch.manual_seed(22)
     BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

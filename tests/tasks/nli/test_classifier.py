@@ -33,7 +33,8 @@ _FAULTS = [
     (("x", None), 'hypothesis is "None" (NoneType); it must be text.'),
     ({"premise": "x"}, "The row has no {hypothesis}; it has {premise}."),
     (("x", "a" * 100_000), "The hypothesis has 100,000 characters; the most is 20,000."),
-    (("a", "b", "c"), "The template takes 2 texts, {premise}, {hypothesis}; the row has 3."),
+    (("a", "b", "c"), "A pair is a premise and a hypothesis, not \"('a', 'b', 'c')\"."),
+    ("a b", 'A pair is a premise and a hypothesis, not "a b".'),
     (None, 'A row is a text, not "None" (NoneType).'),
 ]
 

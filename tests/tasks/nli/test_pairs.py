@@ -61,21 +61,18 @@ def check_rows(pairs: Pairs) -> None:
 # ---- kinds of source ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv", "parquet"])
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_file_is_read(suffix, packed, tmp_path):
-    path = tmp_path / f"pairs.{suffix}"
-    if suffix == "jsonl":
-        jsonl(path, ROWS)
-    elif suffix == "parquet":
-        parquet(path, ROWS)
+@pytest.mark.parametrize(
+    "name", ["a.jsonl", "a.csv", "a.tsv", "a.parquet", "a.jsonl.gz", "a.csv.gz", "a.tsv.gz"]
+)
+def test_a_file_is_read(name, tmp_path):
+    path = tmp_path / name
+    make = {".jsonl": jsonl, ".parquet": parquet}.get(path.suffixes[0])
+    if make:
+        make(path, ROWS)
     else:
-        delimited(path, ROWS, "," if suffix == "csv" else "\t")
-    if packed:
-        if suffix == "parquet":
-            return  # is packed by itself
-        data, path = path.read_bytes(), path.with_name(f"{path.name}.gz")
-        path.write_bytes(gzip.compress(data))
+        delimited(path, ROWS, "," if path.suffixes[0] == ".csv" else "\t")
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
     pairs = read_pairs([str(path)])
     check_rows(pairs)
     assert pairs.sources == (str(path),)
