@@ -1,14 +1,10 @@
-"""Loss and accuracy while a classifier is trained: as data, as a picture, and told as it goes."""
+"""Loss and accuracy while a classifier is trained, as data and as a picture."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from transformers import TrainerCallback, TrainerState
 
 
 @dataclass(frozen=True)
@@ -90,49 +86,3 @@ class Curve:
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(color="#8a8f98", alpha=0.25)
         FigureCanvasSVG(figure).print_svg(path)
-
-
-class Watch(TrainerCallback):
-    """Tells how a run goes at each look at the dev set, and keeps nothing of its own.
-
-    What it shows comes from the trainer's state, so a run that goes on after a kill has one curve.
-    """
-
-    def __init__(self, say: Callable[[str], None], steps_in_epoch: float) -> None:
-        self._say = say
-        self._steps = steps_in_epoch
-
-    def on_evaluate(
-        self, args: Any, state: TrainerState, control: Any, metrics: Any = None, **_: Any
-    ) -> None:
-        if not state.is_world_process_zero or not metrics or "eval_accuracy" not in metrics:
-            return
-        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-        self._say(
-            f"step {state.global_step:,} of {state.max_steps:,}, "
-            f"epoch {state.global_step / self._steps:.2f}: "
-            f"{f'loss {losses[-1]:.3f}, ' if losses else ''}dev loss {metrics['eval_loss']:.3f}, "
-            f"dev accuracy {metrics['eval_accuracy']:.1%}"
-        )
-
-    def curve(self, state: TrainerState) -> Curve:
-        """Return the whole curve of a run."""
-        points: dict[int, dict[str, Any]] = {}
-        names = {
-            "loss": "loss",
-            "learning_rate": "learning_rate",
-            "eval_loss": "dev_loss",
-            "eval_accuracy": "dev_accuracy",
-        }
-        for entry in state.log_history:
-            step = entry.get("step", 0)
-            found = {ours: entry[key] for key, ours in names.items() if key in entry}
-            if found:
-                points.setdefault(step, {}).update(found)
-        best = state.best_global_step or state.global_step
-        return Curve(
-            tuple(
-                Point(step, round(step / self._steps, 4), **points[step]) for step in sorted(points)
-            ),
-            int(best),
-        )

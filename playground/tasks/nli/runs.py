@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from playground.engine.loading import weights_digest
 from playground.errors import PlaygroundError, shorten
+from playground.tasks.nli.curve import Curve, Point
 
 CHECKPOINTS = "checkpoints"
 LEAST_TOKENS = 8
@@ -184,6 +185,52 @@ class ShowSteps(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             self._progress(state.global_step, state.max_steps)
+
+
+class Watch(TrainerCallback):
+    """Tells how a run goes at each look at the dev set, and keeps nothing of its own.
+
+    What it shows comes from the trainer's state, so a run that goes on after a kill has one curve.
+    """
+
+    def __init__(self, say: Callable[[str], None], steps_in_epoch: float) -> None:
+        self._say = say
+        self._steps = steps_in_epoch
+
+    def on_evaluate(
+        self, args: Any, state: TrainerState, control: Any, metrics: Any = None, **_: Any
+    ) -> None:
+        if not state.is_world_process_zero or not metrics or "eval_accuracy" not in metrics:
+            return
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+        self._say(
+            f"step {state.global_step:,} of {state.max_steps:,}, "
+            f"epoch {state.global_step / self._steps:.2f}: "
+            f"{f'loss {losses[-1]:.3f}, ' if losses else ''}dev loss {metrics['eval_loss']:.3f}, "
+            f"dev accuracy {metrics['eval_accuracy']:.1%}"
+        )
+
+    def curve(self, state: TrainerState) -> Curve:
+        """Return the whole curve of a run."""
+        points: dict[int, dict[str, Any]] = {}
+        names = {
+            "loss": "loss",
+            "learning_rate": "learning_rate",
+            "eval_loss": "dev_loss",
+            "eval_accuracy": "dev_accuracy",
+        }
+        for entry in state.log_history:
+            step = entry.get("step", 0)
+            found = {ours: entry[key] for key, ours in names.items() if key in entry}
+            if found:
+                points.setdefault(step, {}).update(found)
+        best = state.best_global_step or state.global_step
+        return Curve(
+            tuple(
+                Point(step, round(step / self._steps, 4), **points[step]) for step in sorted(points)
+            ),
+            int(best),
+        )
 
 
 def last_checkpoint(

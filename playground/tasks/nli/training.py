@@ -45,7 +45,7 @@ from playground.engine.loading import (
     resolve,
 )
 from playground.settings import Settings
-from playground.tasks.nli.curve import Curve, Watch
+from playground.tasks.nli.curve import Curve
 from playground.tasks.nli.evaluation import (
     HIDDEN,
     crossed_calibration_error,
@@ -56,6 +56,7 @@ from playground.tasks.nli.pairs import LABELS, Pairs
 from playground.tasks.nli.runs import (
     CHECKPOINTS,
     ShowSteps,
+    Watch,
     check_recipe,
     last_checkpoint,
     open_folder,
