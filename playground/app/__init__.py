@@ -13,6 +13,7 @@ from playground.app.registry import Registry
 from playground.app.session import quiet
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, build_classify
+from playground.app.tabs.evaluate import build_evaluate
 from playground.app.tabs.fill import FillTab, build_fill, restored
 from playground.app.tabs.nli import NliTab, build_nli
 from playground.engine.device import choose_threads
@@ -49,6 +50,8 @@ def build(registry: Registry) -> gr.Blocks:
                 classify = build_classify(registry, model)
             with gr.Tab("Fill", id="fill", render_children=True) as fill_tab:
                 fill = build_fill(registry, model, classify, fill_tab)
+            with gr.Tab("Eval", id="eval", render_children=True):
+                build_evaluate(registry, model, classify, tabs)
             with gr.Tab("NLI", id="nli", render_children=True):
                 nli = build_nli(registry, model, classify)
 

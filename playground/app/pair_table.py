@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from playground import resources
 from playground.app.markup import esc, percent
+from playground.app.opened_files import open_table
 from playground.errors import PlaygroundError
 from playground.tasks.nli import NliClassifier, NliScorer
 from playground.tasks.nli.pairs import label_place, usual_columns
-from playground.tasks.reading import Record, Table, parse_lines
+from playground.tasks.reading import Record, Table
 from playground.tasks.score import score_parts
 
-MOST_BYTES = 4 << 20
 _SHOWN = 8
 
 
@@ -38,22 +36,7 @@ def open_pairs(content: str, most_rows: int) -> tuple[Table, int]:
 
     Raises PlaygroundError for one that is too large, is no text or lacks the columns.
     """
-    if len(content) > MOST_BYTES:
-        raise PlaygroundError(
-            f"The file is larger than {MOST_BYTES >> 20} MiB; use playground nli predict on a "
-            "machine of your own."
-        )
-    if "\x00" in content:
-        raise PlaygroundError("The file is not text; save the table as CSV in UTF-8.")
-    if content.count("\ufffd") > 0:
-        raise PlaygroundError("The file is not UTF-8 text; save the table as CSV in UTF-8.")
-    format = "jsonl" if content.lstrip().startswith("{") else "csv"
-    table = _table("The file", lambda: parse_lines(_lines(content), format))
-    rows = sum(1 for _ in islice(parse_lines(_lines(content), format), most_rows + 1))
-    if rows > most_rows:
-        raise PlaygroundError(
-            f"The file has more than {most_rows:,} rows; use playground nli predict, or cut it."
-        )
+    table, rows = open_table(content, most_rows, "playground nli predict")
     missing = [
         side for side in ("premise", "hypothesis") if side not in usual_columns(table.columns)
     ]
@@ -69,7 +52,7 @@ def open_pairs(content: str, most_rows: int) -> tuple[Table, int]:
 def sample_pairs() -> tuple[Table, int]:
     """Return our own labelled pairs as a table."""
     rows = resources.load_examples("nli")
-    return _table("The sample set", lambda: iter([Record(dict(row)) for row in rows])), len(rows)
+    return Table("The sample set", lambda: iter([Record(dict(row)) for row in rows])), len(rows)
 
 
 def classify_table(classifier: NliClassifier, table: Table, total: int) -> Iterator[Progress]:
@@ -139,11 +122,3 @@ def _gold(value: Any) -> int | None:
         return label_place(value)
     except PlaygroundError:
         return None
-
-
-def _table(name: str, records: Any) -> Table:
-    return Table(name, records)
-
-
-def _lines(content: str) -> Iterator[str]:
-    return iter(io.StringIO(content.removeprefix("\ufeff"), newline=""))

@@ -60,6 +60,10 @@ def build_theme() -> gr.themes.Base:
         block_info_text_color_dark="*neutral_300",
         block_label_text_color="*neutral_700",
         block_label_text_color_dark="*neutral_200",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_600",
         input_placeholder_color="*neutral_600",
         input_placeholder_color_dark="*neutral_300",
     )

@@ -9,8 +9,8 @@ import json
 import pytest
 
 from playground import NliClassifier, resources
+from playground.app.opened_files import MOST_BYTES
 from playground.app.pair_table import (
-    MOST_BYTES,
     classify_table,
     open_pairs,
     progress_html,

@@ -9,11 +9,11 @@ from random import SystemRandom
 import gradio as gr
 
 from playground import resources
-from playground.app import figures, nli_view, pair_table
+from playground.app import figures, nli_view, opened_files, pair_table
 from playground.app.bars import svg
 from playground.app.markup import markdown, notice
 from playground.app.registry import Registry
-from playground.app.session import Inputs, download, joined, live, quiet, said_in
+from playground.app.session import BROKEN, Inputs, download, joined, live, log, quiet, said_in
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab
 from playground.app.tabs.exports import named
@@ -227,6 +227,10 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
         except PlaygroundError as error:
             yield {said: notice(str(error), error=True), stop: gr.update(visible=False)}
             return
+        except Exception:
+            log.exception("a table failed")
+            yield {said: notice(BROKEN, error=True), stop: gr.update(visible=False)}
+            return
         yield {stop: gr.update(visible=False), save: gr.update(visible=True)}
 
     def stopped(found: pair_table.Progress | None):
@@ -262,7 +266,7 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
 
 
 def _chooser(most_rows: int) -> str:
-    most = pair_table.MOST_BYTES
+    most = opened_files.MOST_BYTES
     return (
         f'<p class="pp-caption">A CSV, TSV or JSON Lines file of up to {most_rows:,} rows with the '
         "columns premise and hypothesis (or sentence1 and sentence2); with a column label, accuracy is "

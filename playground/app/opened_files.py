@@ -1,0 +1,39 @@
+"""Tables that a visitor opens in the browser: their text is checked here before anything reads it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from itertools import islice
+
+from playground.errors import PlaygroundError
+from playground.tasks.reading import Table, parse_lines
+
+MOST_BYTES = 4 << 20
+
+
+def open_table(content: str, most_rows: int, command: str) -> tuple[Table, int]:
+    """Return the table in the text of a CSV, TSV or JSON Lines file, and its number of rows.
+
+    Raises PlaygroundError for one that is too large, too long or no text; ``command`` takes those.
+    """
+    if len(content) > MOST_BYTES:
+        raise PlaygroundError(
+            f"The file is larger than {MOST_BYTES >> 20} MiB; use {command} on a machine of your own."
+        )
+    if "\x00" in content:
+        raise PlaygroundError("The file is not text; save the table as CSV in UTF-8.")
+    if "\ufffd" in content:
+        raise PlaygroundError("The file is not UTF-8 text; save the table as CSV in UTF-8.")
+    format = "jsonl" if content.lstrip().startswith("{") else "csv"
+    table = Table("The file", lambda: parse_lines(_lines(content), format))
+    rows = sum(1 for _ in islice(parse_lines(_lines(content), format), most_rows + 1))
+    if rows > most_rows:
+        raise PlaygroundError(
+            f"The file has more than {most_rows:,} rows; use {command}, or cut it."
+        )
+    return table, rows
+
+
+def _lines(content: str) -> Iterator[str]:
+    return iter(io.StringIO(content.removeprefix("\ufeff"), newline=""))
