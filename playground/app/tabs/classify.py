@@ -9,6 +9,7 @@ import gradio as gr
 
 from playground import resources
 from playground.app import figures
+from playground.app.attribution_view import attribution_html
 from playground.app.bars import classify_details, classify_result
 from playground.app.markup import notice
 from playground.app.registry import Registry
@@ -19,6 +20,7 @@ from playground.app.theme import HIDE_JS, actions_js
 from playground.errors import PlaygroundError
 from playground.prompts import AGGREGATIONS, CALIBRATIONS, LabelWord, Prompt, Template, Verbalizer
 from playground.prompts.scoring_options import FILL_ORDERS, PIECE_REDUCTIONS
+from playground.tasks.attribution import leave_one_out
 
 DEFAULT_CARD = "sentiment"
 
@@ -118,6 +120,11 @@ def build_classify(registry: Registry, model: gr.Dropdown) -> ClassifyTab:
             inputs = [model, text, second, template, words, *scoring]
             tab = ClassifyTab(inputs, words, result, told, card, panel)
             code = export_row(registry, inputs, told)
+            with gr.Accordion(
+                "What each word does", open=False, elem_id="classify-words-matter"
+            ) as weigh:
+                weighed = gr.HTML("", elem_id="classify-weighed")
+                weigh_again = gr.Button("Weigh again", size="sm", elem_id="classify-weigh")
             with gr.Accordion("Word chart", open=False, elem_id="classify-chart") as fold:
                 chart = gr.Plot(show_label=False)
                 again = gr.Button("Draw again", size="sm")
@@ -142,6 +149,22 @@ def build_classify(registry: Registry, model: gr.Dropdown) -> ClassifyTab:
         title = chosen.prompt().template.fill(chosen.row(chosen.prompt()))
         return {chart: figures.word_chart(explain(registry, chosen), title)}
 
+    @said_in(told)
+    def weigh_words(*values: str):
+        chosen = Inputs(*values)
+        prompt = chosen.prompt()
+        found = leave_one_out(registry.get(chosen.model), chosen.row(prompt), prompt)
+        return {weighed: attribution_html(found)}
+
+    gr.on(
+        [weigh.expand, weigh_again.click],
+        weigh_words,
+        inputs,
+        [weighed, told],
+        concurrency_id="model",
+        concurrency_limit=registry.settings.concurrency,
+        **quiet(),
+    )
     gr.on([i.change for i in inputs], score, inputs, [result, details, told], **live(registry))
     details.click(swap, words, [words, told], **quiet())
     gr.on([fold.expand, again.click], draw, inputs, [chart, told], **quiet())
