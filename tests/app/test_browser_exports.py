@@ -57,9 +57,12 @@ def test_a_link_restores_everything_for_somebody_else(visitor, arrive, truth):
     visitor.box("classify-template").fill(chosen["template"])
     visitor.box("classify-words").fill(WORDS)
     visitor.open_fold("classify-scoring")
+    visitor.radio("domain")  # each box stands on the page with the calibration that reads it
     page.get_by_label("Domain prompt").fill(chosen["domain"])
+    visitor.radio("corpus")
     page.get_by_label("Unlabelled texts").fill(chosen["prior_texts"])
-    for choice in ("corpus", "max", "parallel"):
+    page.get_by_label("Domain prompt").wait_for(state="detached")
+    for choice in ("max", "parallel"):
         visitor.radio(choice)
     page.get_by_role("radio", name="mean", exact=True).last.click()
     wanted = truth(**chosen)
@@ -79,8 +82,11 @@ def test_a_link_restores_everything_for_somebody_else(visitor, arrive, truth):
     assert [radio.get_attribute("value") for radio in checked.all()] == [
         *("corpus", "max", "parallel", "mean"),
     ]
-    assert friend.page.get_by_label("Domain prompt").input_value() == chosen["domain"]
     assert friend.page.get_by_label("Unlabelled texts").input_value() == chosen["prior_texts"]
+    friend.radio("domain")
+    assert friend.page.get_by_label("Domain prompt").input_value() == chosen["domain"]
+    assert friend.page.locator("#classify-card input").input_value() == ""
+    assert friend.page.locator("#classify-about .pp-remark").text_content() == "Opened from a link."
 
 
 def test_a_link_to_a_pair_opens_with_two_boxes(arrive, truth):
