@@ -215,7 +215,7 @@ def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
     total = hashlib.sha256()
     for name, weight in weights.items():
         total.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
-        total.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        total.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

@@ -50,7 +50,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How a masked LM is adapted: ``mask_rate`` of the tokens are hidden, 90 % of them as [MASK], the others stay as they are."""
+    """How a masked LM is adapted.
+
+    mask_rate: share of the tokens that are predicted; 90 % of them are hidden by the mask token, the
+    others stay as they are. The other fields are those of a training's recipe.
+    """
 
     epochs: float = 1.0
     learning_rate: float = 5e-4
@@ -99,7 +103,7 @@ def adapt(
     encoder = Encoder(tokenizer, min(recipe.max_tokens, longest_input(network, tokenizer)))
     sets = [_dataset(pairs, encoder) for pairs in (train, dev)]
     place = choose_device(device or settings.device)
-    recipe = with_precision(recipe, place)
+    asked, recipe = recipe, with_precision(recipe, place, folder)
     arguments = trainer_arguments(
         folder, recipe, len(train), place, prediction_loss_only=True, remove_unused_columns=False,
         train_sampling_strategy="group_by_length", metric_for_best_model="loss",
@@ -114,10 +118,12 @@ def adapt(
         callbacks=[_Tell(tell, losses), ShowSteps(progress or (lambda done, total: None))],
     )
     trainer.remove_callback(PrinterCallback)
-    mark = run_mark(recipe, network, (train, dev), arguments.world_size)
+    mark = run_mark(asked, network, (train, dev), arguments.world_size)
     with arguments.main_process_first():
         fresh = fresh and arguments.process_index == 0
-        resume = last_checkpoint(folder / CHECKPOINTS, mark, fresh=fresh, say=tell)
+        resume = last_checkpoint(
+            folder / CHECKPOINTS, mark, precision=recipe.precision, fresh=fresh, say=tell
+        )
     with quietly():
         trainer.train(resume_from_checkpoint=resume)
     if trainer.is_world_process_zero():

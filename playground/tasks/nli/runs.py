@@ -23,6 +23,7 @@ from playground.tasks.nli.curve import Curve, Point
 
 CHECKPOINTS = "checkpoints"
 LEAST_TOKENS = 8
+_NOTE = "run.json"
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -136,14 +137,19 @@ def trainer_arguments(
     )
 
 
-def with_precision(recipe: R, place: torch.device) -> R:
-    """Return the recipe with its precision chosen: bfloat16 for "auto" where it is faster there.
+def with_precision(recipe: R, place: torch.device, folder: Path) -> R:
+    """Return the recipe with its precision chosen: for "auto" bfloat16 where it is faster there.
 
-    It is chosen once and part of what a stopped run is known by, so that one run has one precision.
+    A run that was stopped in ``folder`` keeps what it had. Several processes on CPUs take float32, as
+    each would have to measure the same.
     """
     if recipe.precision != "auto":
         return recipe
-    return replace(recipe, precision="bfloat16" if bfloat16_gains(place) else "float32")  # type: ignore[type-var]
+    chosen = _note(folder / CHECKPOINTS).get("precision")
+    if chosen not in PRECISIONS[1:]:
+        alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 or place.type != "cpu"
+        chosen = "bfloat16" if alone and bfloat16_gains(place) else "float32"
+    return replace(recipe, precision=chosen)  # type: ignore[type-var]
 
 
 def run_mark(recipe: Any, model: nn.Module, sets: Sequence[Any], processes: int) -> str:
@@ -234,15 +240,14 @@ class Watch(TrainerCallback):
 
 
 def last_checkpoint(
-    folder: Path, mark: str, *, fresh: bool, say: Callable[[str], None]
+    folder: Path, mark: str, *, precision: str, fresh: bool, say: Callable[[str], None]
 ) -> str | None:
     """Return the last whole checkpoint of the run ``mark``, if one was stopped; else clear the folder."""
-    note = folder / "run.json"
     found = sorted(
         (path for path in folder.glob("checkpoint-*") if _whole(path)),
         key=lambda path: int(path.name.rpartition("-")[2]),
     )
-    same = note.is_file() and note.read_text(encoding="utf-8") == mark
+    same = _note(folder).get("mark") == mark
     if found and same and not fresh:
         say(f"Continuing the stopped run at step {found[-1].name.rpartition('-')[2]}.")
         return str(found[-1])
@@ -251,8 +256,18 @@ def last_checkpoint(
     if fresh or not same:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        note.write_text(mark, encoding="utf-8")
+        note = json.dumps({"mark": mark, "precision": precision})
+        (folder / _NOTE).write_text(note, encoding="utf-8")
     return None
+
+
+def _note(folder: Path) -> dict[str, str]:
+    """Return what the run in ``folder`` noted of itself, empty if it cannot be read."""
+    try:
+        found = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _whole(checkpoint: Path) -> bool:

@@ -140,7 +140,9 @@ def train_classifier(
     )
     with arguments.main_process_first():  # which clears the folder where it must
         fresh = fresh and arguments.process_index == 0
-        resume = last_checkpoint(folder / CHECKPOINTS, run.mark, fresh=fresh, say=tell)
+        resume = last_checkpoint(
+            folder / CHECKPOINTS, run.mark, precision=run.precision, fresh=fresh, say=tell
+        )
     watch = Watch(tell, len(train) / recipe.batch_size)
     trainer.add_callback(watch)
     trainer.add_callback(ShowSteps(progress or (lambda done, total: None)))
@@ -189,6 +191,7 @@ class Prepared:
     columns: list[int]
     max_tokens: int
     cut: tuple[int, int]
+    precision: str
     mark: str
 
 
@@ -211,7 +214,7 @@ def prepare(
     encoder = Encoder(tokenizer, most, cut=recipe.cut)
     sets = [_dataset(pairs, encoder, np.array(columns), recipe) for pairs in (train, dev)]
     place = choose_device(device or settings.device)
-    recipe = with_precision(recipe, place)
+    asked, recipe = recipe, with_precision(recipe, place, folder)
     arguments = trainer_arguments(
         folder,
         recipe,
@@ -224,8 +227,8 @@ def prepare(
         network, arguments, sets, tokenizer, recipe, most, _weights(train, columns, recipe)
     )
     cut = [int(np.count_nonzero(rows["dropped"])) for rows in sets]
-    mark = run_mark(recipe, network, (train, dev), arguments.world_size)
-    return Prepared(trainer, source.name, columns, most, (cut[0], cut[1]), mark)
+    mark = run_mark(asked, network, (train, dev), arguments.world_size)
+    return Prepared(trainer, source.name, columns, most, (cut[0], cut[1]), recipe.precision, mark)
 
 
 def names_of(pairs: Pairs) -> list[str]:
