@@ -43,9 +43,8 @@ def test_it_is_far_above_chance_on_plain_pairs_of_our_own(classifier):
 
 
 def test_its_card_says_what_was_measured(classifier):
-    found = json.loads((FOLDER / "training.json").read_text(encoding="utf-8"))
+    result = json.loads((FOLDER / "evaluation.json").read_text(encoding="utf-8"))
     card = about(classifier.source)
-    result = found["result"]
     assert f"{result['accuracy']:.1%}" in card.card
     for row in result["confusion"]:
         assert " | ".join(f"{count:,}" for count in row) in card.card
@@ -53,7 +52,7 @@ def test_its_card_says_what_was_measured(classifier):
     assert card.curve is not None
     best = max(card.curve.points, key=lambda point: point.dev_accuracy or 0)
     assert best.step == card.curve.best_step
-    assert best.dev_accuracy == pytest.approx(result["accuracy"], abs=0.002)
+    assert best.dev_accuracy == pytest.approx(result["accuracy"], abs=0.002)  # seen in bf16
 
 
 def test_no_sentence_of_the_data_is_in_the_card(classifier):
