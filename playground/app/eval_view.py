@@ -70,7 +70,7 @@ def report(found: Measured, *, stopped: bool = False) -> str:
 
 def _state(found: Measured, stopped: bool) -> str:
     share = found.done / max(1, len(found.labelled))
-    state = "Stopped after" if stopped else ("Done:" if found.finished else "Running:")
+    state = "Done:" if found.finished else ("Stopped after" if stopped else "Running:")
     left = f", {found.labelled.faulty:,} left out" if found.labelled.faulty else ""
     metrics = found.results[0].metrics
     told = f"<br>{esc('; '.join(found.labelled.problems[:2]))}" if found.labelled.problems else ""

@@ -15,8 +15,14 @@ def esc(text: object) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return Markdown as HTML: tables too, but no HTML of its own, no pictures, no odd links."""
+    """Return Markdown as HTML: tables too, but no HTML of its own, no pictures, no odd links.
+
+    Tables and programs scroll in boxes of their own, which the keyboard reaches.
+    """
     made = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+    made = made.replace("<pre>", '<pre tabindex="0">')
+    made = made.replace("<table>", '<div class="pp-scroll" tabindex="0"><table>')
+    made = made.replace("</table>", "</table></div>")
     return f'<div class="pp-text">{made.translate(_TEMPLATE_SIGNS)}</div>'
 
 

@@ -79,7 +79,7 @@ def classify_table(classifier: NliClassifier, table: Table, total: int) -> Itera
 def progress_html(found: Progress, *, stopped: bool = False) -> str:
     """Return the state of a run: a bar, counts, accuracy where there are gold labels, first rows."""
     share = found.done / found.total if found.total else 1.0
-    state = "Stopped after" if stopped else ("Done:" if share >= 1 else "Running:")
+    state = "Done:" if share >= 1 else ("Stopped after" if stopped else "Running:")
     facts = [f"{state} {found.done:,} of {found.total:,} pairs"]
     if found.failed:
         facts.append(f"{found.failed:,} with an error")

@@ -115,6 +115,46 @@ def quiet() -> dict[str, Any]:
     return {"show_progress": "hidden", "api_visibility": "private"}
 
 
+@dataclass
+class Halt:
+    """A visitor's wish to stop a run, which looks at it after each part.
+
+    A run that Gradio cancels may still paint its last part over what Stop has painted.
+    """
+
+    asked: bool = False
+
+
+def ask_to_stop(halt: Halt | None) -> None:
+    """Ask the run that holds ``halt`` to stop; the listener of a Stop button."""
+    if halt is not None:
+        halt.asked = True
+
+
+def leaves(
+    button: gr.Button, make: Listener, inputs: Any, outputs: list, payload: gr.Textbox, script: str
+) -> None:
+    """Wire a button whose result leaves the page: ``make`` fills ``payload``, ``script`` takes it.
+
+    The payload is cleared first, so that an error leaves nothing for the script to take.
+    """
+    clear = button.click(lambda: "", None, payload, queue=False, **quiet())
+    clear.then(make, inputs, [payload, *outputs], **quiet()).then(
+        None, payload, None, js=script, **quiet()
+    )
+
+
+def texts_in(argument: str, advice: str) -> tuple[str, ...]:
+    """Return the list of texts that a button of ours carries; raises PlaygroundError for another."""
+    try:
+        values = json.loads(argument)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise PlaygroundError(f"That example cannot be read; {advice}.")
+    return tuple(values)
+
+
 def joined(values: Sequence[str]) -> tuple[str, str]:
     """Return the first two of ``values``, missing ones empty."""
     first, second, *_ = [*values, "", ""]

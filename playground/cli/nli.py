@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ examples:
   playground nli predict pairs.tsv --columns premise=sentence1 hypothesis=sentence2 -o answers.tsv
   playground nli predict --premise "A man sleeps." --hypothesis "A man is awake."
 """
+_MAIN = os.environ.get("RANK", "0") == "0"  # of several processes the first one speaks
 _MODEL_HELP = "a shipped name, a hub id or a folder"
 
 
@@ -158,53 +160,37 @@ def _nothing(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from playground.engine.device import choose_threads
-    from playground.settings import settings
     from playground.tasks.nli.training import Recipe, train_classifier
 
-    main = os.environ.get("RANK", "0") == "0"
-    chosen = {f.name: getattr(options, f.name) for f in fields(Recipe)}
-    recipe = Recipe(**{name: value for name, value in chosen.items() if value is not None})
-    train = _pairs(options, options.train, "train")
-    dev = _pairs(options, options.dev, "validation", drop_repeated=False)
-    if main:
-        say(f"Train: {train.describe()}")
-        say(f"Dev: {dev.describe()}")
-    choose_threads(settings())
-    with progress_bar(unit="steps") as (progress, tell):
-        trained = train_classifier(
-            options.model,
-            train,
-            dev,
-            options.out,
-            recipe=recipe,
-            settings=settings(),
-            device=options.device,
-            fresh=options.fresh,
-            say=tell if main else None,
-            progress=progress,
-        )
-    if main:
+    trained = _run(options, Recipe, train_classifier)
+    if _MAIN:
         result = trained.report["result"]
         say(f"Done: dev accuracy {result['accuracy']:.1%}; the classifier is in {options.out}.")
 
 
 def _adapt(options: argparse.Namespace) -> None:
-    from playground.engine.device import choose_threads
-    from playground.settings import settings
     from playground.tasks.nli.adaptation import Adaptation, adapt
 
-    main = os.environ.get("RANK", "0") == "0"
-    chosen = {f.name: getattr(options, f.name, None) for f in fields(Adaptation)}
-    recipe = Adaptation(**{name: value for name, value in chosen.items() if value is not None})
+    losses = _run(options, Adaptation, adapt)
+    if _MAIN and losses:
+        say(f"Done: dev loss {min(losses):.3f} nats; the masked LM is in {options.out}.")
+
+
+def _run(options: argparse.Namespace, kind: Any, work: Callable[..., Any]) -> Any:
+    """Read the pairs, run ``work`` with a recipe of ``kind``, and return what it gives."""
+    from playground.engine.device import choose_threads
+    from playground.settings import settings
+
+    chosen = {f.name: getattr(options, f.name, None) for f in fields(kind)}
+    recipe = kind(**{name: value for name, value in chosen.items() if value is not None})
     train = _pairs(options, options.train, "train")
     dev = _pairs(options, options.dev, "validation", drop_repeated=False)
-    if main:
+    if _MAIN:
         say(f"Train: {train.describe()}")
         say(f"Dev: {dev.describe()}")
     choose_threads(settings())
     with progress_bar(unit="steps") as (progress, tell):
-        losses = adapt(
+        return work(
             options.model,
             train,
             dev,
@@ -213,11 +199,9 @@ def _adapt(options: argparse.Namespace) -> None:
             settings=settings(),
             device=options.device,
             fresh=options.fresh,
-            say=tell if main else None,
+            say=tell if _MAIN else None,
             progress=progress,
         )
-    if main and losses:
-        say(f"Done: dev loss {min(losses):.3f} nats; the masked LM is in {options.out}.")
 
 
 def _eval(options: argparse.Namespace) -> None:

@@ -96,6 +96,8 @@ def test_a_run_is_stopped_and_keeps_what_it_has(evaluation):
     evaluation.page.locator("#eval-result progress").wait_for(timeout=PATIENCE)
     evaluation.page.locator("#eval-stop").click()
     evaluation.page.locator("#eval-csv").wait_for(timeout=PATIENCE)
+    evaluation.page.locator("#eval-result").get_by_text("Stopped after ").wait_for(timeout=PATIENCE)
+    evaluation.page.wait_for_timeout(1000)  # nothing that was on its way paints over it
     assert "Stopped after " in evaluation.page.locator("#eval-result").text_content()
 
 

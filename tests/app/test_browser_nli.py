@@ -132,6 +132,8 @@ def test_a_table_is_stopped_and_what_it_has_is_kept(nli):
     nli.page.locator("#nli-progress progress").wait_for(timeout=PATIENCE)
     nli.page.locator("#nli-stop").click()
     nli.page.locator("#nli-save").wait_for(timeout=PATIENCE)
+    nli.page.locator("#nli-progress").get_by_text("Stopped after ").wait_for(timeout=PATIENCE)
+    nli.page.wait_for_timeout(1000)  # nothing that was on its way paints over it
     told = nli.page.locator("#nli-progress").text_content().strip()
     assert told.startswith("Stopped after ")
     with nli.page.expect_download() as saved:

@@ -221,7 +221,7 @@ def test_after_a_defect_the_app_goes_on(site):
 
 
 @pytest.mark.parametrize(
-    "name", ["/score", "/act", "/make_table", "/restore", "/load_model", "score"]
+    "name", ["/score", "/judge", "/run", "/make_table", "/restore", "/load_model", "score"]
 )
 def test_a_client_cannot_call_what_is_private(client, name):
     with pytest.raises(ValueError, match=f"Cannot find a function with `api_name`: /?{name}"):
@@ -233,7 +233,8 @@ def test_what_is_private_is_described_nowhere(site):
         status, body = site.get(path)
         described = json.loads(body)
         assert status == 200
-        assert list(described["named_endpoints"]) == ["/classify", "/fill", "/cards", "/models"]
+        public = ["/classify", "/fill", "/nli", "/cards", "/models"]
+        assert list(described["named_endpoints"]) == public
         assert described["unnamed_endpoints"] == {}
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 from playground import resources
 from playground.app import samples
 from playground.app.markup import action, esc
-from playground.app.session import joined, quiet, said_in
+from playground.app.session import joined, quiet, said_in, texts_in
 from playground.app.theme import actions_js
 from playground.errors import PlaygroundError
 from playground.prompts import Prompt
@@ -77,7 +77,7 @@ def wire_cards(
             sample = samples.pick(name, kind)
             shown = card_html(Prompt.load(resources.card_path(name)), sample.remark)
             return {**texts(sample.texts), panel: shown}
-        return texts(_example_texts(argument))
+        return texts(texts_in(argument, "pick the card again"))
 
     outputs = [text, second, template, words, *scoring, card, panel, told]
     card.input(choose, card, outputs, **quiet())
@@ -124,16 +124,6 @@ def card_html(prompt: Prompt, remark: str = "") -> str:
     if prompt.source:
         parts.append(f'<p class="pp-caption">Source: {esc(prompt.source)}</p>')
     return "".join(parts)
-
-
-def _example_texts(argument: str) -> tuple[str, ...]:
-    try:
-        values = json.loads(argument)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise PlaygroundError("That example cannot be read; pick the card again.")
-    return tuple(values)
 
 
 def card_from_file(content: str) -> Prompt:

@@ -15,7 +15,18 @@ from playground.app import eval_view, opened_files
 from playground.app.eval_view import Measured
 from playground.app.markup import action, notice
 from playground.app.registry import Registry
-from playground.app.session import BROKEN, Inputs, download, joined, log, quiet, said_in
+from playground.app.session import (
+    BROKEN,
+    Halt,
+    Inputs,
+    ask_to_stop,
+    download,
+    joined,
+    leaves,
+    log,
+    quiet,
+    said_in,
+)
 from playground.app.tabs.classify import ClassifyTab
 from playground.app.theme import DOWNLOAD_JS, actions_js, css
 from playground.errors import PlaygroundError, shorten
@@ -91,6 +102,7 @@ def build_evaluate(
             payload = gr.Textbox(visible="hidden", elem_id="eval-payload", label="Export")
     opened = gr.State(start, time_to_live=3600)
     kept = gr.State(None, time_to_live=3600)
+    halting = gr.State(None, time_to_live=3600)
 
     @said_in(told)
     def open_rows(event: gr.EventData):
@@ -126,13 +138,17 @@ def build_evaluate(
                 mapping,
                 which == ALL_TEMPLATES,
             )
+            halt = Halt()
             yield {
                 told: notice(""),
                 stop: gr.update(visible=True),
                 go: gr.update(interactive=False),
+                halting: halt,
             }
             for step in steps:
-                yield {result: eval_view.report(step), kept: step}
+                yield {result: eval_view.report(step, stopped=halt.asked), kept: step}
+                if halt.asked:
+                    break
         except PlaygroundError as error:
             yield {told: notice(str(error), error=True), **_idle(False)}
             return
@@ -147,21 +163,17 @@ def build_evaluate(
         exports = (save, numbers, page) if has else ()
         return {**updates, **{button: gr.update(visible=True) for button in exports}}
 
-    job = go.click(
+    go.click(
         run,
         [opened, text, second, label, names, templates, *classify.inputs],
-        [told, result, kept, stop, go, save, numbers, page],
+        [told, result, kept, halting, stop, go, save, numbers, page],
         show_progress="hidden",
         concurrency_id="tables",
         concurrency_limit=1,
         api_visibility="private",
     )
 
-    def stopped(found: Measured | None):
-        drawn = eval_view.report(found, stopped=True) if found else ""
-        return {result: drawn, **_idle(found is not None)}
-
-    stop.click(stopped, kept, [result, stop, go, save, numbers, page], cancels=[job], **quiet())
+    stop.click(ask_to_stop, halting, None, **quiet())
 
     @said_in(told)
     def act(found: Measured | None, event: gr.EventData):
@@ -212,10 +224,7 @@ def build_evaluate(
         (numbers, make_json, [kept]),
         (page, make_report, [kept, *classify.inputs]),
     ):
-        clear = button.click(lambda: "", None, payload, queue=False, **quiet())
-        clear.then(make, inputs, [payload, told], **quiet()).then(
-            None, payload, None, js=DOWNLOAD_JS, **quiet()
-        )
+        leaves(button, make, inputs, [told], payload, DOWNLOAD_JS)
 
 
 def measured(

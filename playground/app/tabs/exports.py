@@ -11,7 +11,7 @@ from playground.app import tables
 from playground.app.bars import svg
 from playground.app.markup import notice
 from playground.app.registry import Registry
-from playground.app.session import Inputs, download, explain, quiet, said_in
+from playground.app.session import Inputs, download, explain, leaves, said_in
 from playground.app.share import PageState
 from playground.app.theme import COPY_JS, DOWNLOAD_JS, LINK_JS
 
@@ -85,9 +85,8 @@ def export_row(registry: Registry, inputs: list, told: gr.HTML) -> gr.Code:
         (card, make_card, DOWNLOAD_JS),
         (picture, make_picture, DOWNLOAD_JS),
     ):
-        outputs = [payload, code, told] if make is make_python else [payload, told]
-        clear = button.click(lambda: "", None, payload, queue=False, **quiet())
-        clear.then(make, inputs, outputs, **quiet()).then(None, payload, None, js=script, **quiet())
+        outputs = [code, told] if make is make_python else [told]
+        leaves(button, make, inputs, outputs, payload, script)
     return code
 
 

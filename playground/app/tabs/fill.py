@@ -10,7 +10,7 @@ import gradio as gr
 from playground.app.bars import fill_result
 from playground.app.markup import action, esc, notice
 from playground.app.registry import Registry
-from playground.app.session import Inputs, joined, live, quiet, said_in
+from playground.app.session import Inputs, joined, leaves, live, quiet, said_in
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, with_word_added
 from playground.app.tabs.exports import named
@@ -90,9 +90,7 @@ def build_fill(
         )
         return {payload: state.token(), told: notice("The link is copied and in the address bar.")}
 
-    link.click(lambda: "", None, payload, queue=False, **quiet()).then(
-        make_link, [*sides, *classify.inputs], [payload, told], **quiet()
-    ).then(None, payload, None, js=LINK_JS, **quiet())
+    leaves(link, make_link, [*sides, *classify.inputs], [told], payload, LINK_JS)
 
     def labels_of(source: str):
         try:

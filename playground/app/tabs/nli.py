@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -13,7 +12,20 @@ from playground.app import figures, nli_view, opened_files, pair_table
 from playground.app.bars import svg
 from playground.app.markup import markdown, notice
 from playground.app.registry import Registry
-from playground.app.session import BROKEN, Inputs, download, joined, live, log, quiet, said_in
+from playground.app.session import (
+    BROKEN,
+    Halt,
+    Inputs,
+    ask_to_stop,
+    download,
+    joined,
+    leaves,
+    live,
+    log,
+    quiet,
+    said_in,
+    texts_in,
+)
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab
 from playground.app.tabs.exports import named
@@ -120,13 +132,7 @@ def chosen_pair(act: str, argument: str) -> tuple[str, str]:
             raise PlaygroundError("There is no such sample; pick another.")
         row = SystemRandom().choice(rows)
         return row["premise"], row["hypothesis"]
-    try:
-        values = json.loads(argument)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise PlaygroundError("That example cannot be read; type a pair.")
-    return joined(values)
+    return joined(texts_in(argument, "type a pair"))
 
 
 def _exports(
@@ -187,9 +193,8 @@ def _exports(
         (table, make_table, DOWNLOAD_JS),
         (picture, make_picture, DOWNLOAD_JS),
     ):
-        outputs = [payload, code, told] if make is make_python else [payload, told]
-        clear = button.click(lambda: "", None, payload, queue=False, **quiet())
-        clear.then(make, inputs, outputs, **quiet()).then(None, payload, None, js=script, **quiet())
+        outputs = [code, told] if make is make_python else [told]
+        leaves(button, make, inputs, outputs, payload, script)
     gr.on(
         [i.change for i in (classifier, *pair)],
         None,
@@ -211,6 +216,7 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
             stop = gr.Button("Stop", size="sm", visible=False, elem_id="nli-stop")
             save = gr.Button("Download results", size="sm", visible=False, elem_id="nli-save")
         kept = gr.State(None, time_to_live=1800)
+        halting = gr.State(None, time_to_live=1800)
         payload = gr.Textbox(visible="hidden", elem_id="nli-table-payload", label="Export")
 
     def run(chosen: str, event: gr.EventData):
@@ -221,9 +227,18 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
                 else pair_table.open_pairs(str(event.arg), most)
             )
             steps = pair_table.classify_table(registry.classifier(chosen), *source)
-            yield {said: notice(""), stop: gr.update(visible=True), save: gr.update(visible=False)}
+            halt = Halt()
+            yield {
+                said: notice(""),
+                stop: gr.update(visible=True),
+                save: gr.update(visible=False),
+                halting: halt,
+            }
             for found in steps:
-                yield {progress: pair_table.progress_html(found), kept: found}
+                drawn = pair_table.progress_html(found, stopped=halt.asked)
+                yield {progress: drawn, kept: found}
+                if halt.asked:
+                    break
         except PlaygroundError as error:
             yield {said: notice(str(error), error=True), stop: gr.update(visible=False)}
             return
@@ -233,14 +248,6 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
             return
         yield {stop: gr.update(visible=False), save: gr.update(visible=True)}
 
-    def stopped(found: pair_table.Progress | None):
-        shown = pair_table.progress_html(found, stopped=True) if found else ""
-        return {
-            progress: shown,
-            stop: gr.update(visible=False),
-            save: gr.update(visible=found is not None),
-        }
-
     @said_in(said)
     def make_file(found: pair_table.Progress | None):
         if found is None:
@@ -249,20 +256,17 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
             )
         return {payload: download("answers.csv", "text/csv", found.csv.decode("utf-8"))}
 
-    job = chooser.click(
+    chooser.click(
         run,
         classifier,
-        [said, progress, stop, save, kept],
+        [said, progress, stop, save, kept, halting],
         show_progress="hidden",
         concurrency_id="tables",
         concurrency_limit=1,
         api_visibility="private",
     )
-    stop.click(stopped, kept, [progress, stop, save], cancels=[job], **quiet())
-    clear = save.click(lambda: "", None, payload, queue=False, **quiet())
-    clear.then(make_file, kept, [payload, said], **quiet()).then(
-        None, payload, None, js=DOWNLOAD_JS, **quiet()
-    )
+    stop.click(ask_to_stop, halting, None, **quiet())
+    leaves(save, make_file, kept, [said], payload, DOWNLOAD_JS)
 
 
 def _chooser(most_rows: int) -> str:

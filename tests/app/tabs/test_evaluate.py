@@ -135,7 +135,10 @@ def test_the_report_names_each_candidate_and_each_cell(registry):
     confusion = end.results[0].metrics.confusion
     assert cells == {f"{g}|{p}": f"{confusion[g][p]:,}" for g in range(2) for p in range(2)}
     assert "Done: 3 of 3 rows" in drawn
-    assert "Stopped after 3 of 3 rows" in eval_view.report(end, stopped=True)
+    assert "Done: 3 of 3 rows" in eval_view.report(end, stopped=True)
+    part = next(measured(registry, INPUTS, sample("reviews"), ("text", None), "label", "", False))
+    assert "Stopped after 64 of 200 rows" in eval_view.report(part, stopped=True)
+    assert "Running: 64 of 200 rows" in eval_view.report(part)
 
 
 def test_a_cell_shows_its_rows_surest_first(registry):
