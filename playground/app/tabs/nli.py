@@ -274,7 +274,8 @@ def _chooser(most_rows: int) -> str:
     return (
         f'<p class="pp-caption">A CSV, TSV or JSON Lines file of up to {most_rows:,} rows with the '
         "columns premise and hypothesis (or sentence1 and sentence2); with a column label, accuracy is "
-        "counted too. It is read in the browser and kept nowhere.</p>"
+        "counted too. It is read in the browser; its results are kept for this page alone, half an hour "
+        "at most.</p>"
         '<div class="pp-examples"><label class="pp-file">Open a file…'
         f'<input type="file" data-most="{most}" accept=".csv,.tsv,.jsonl,.txt"></label>'
         '<button type="button" class="pp-action pp-example" data-act="sample" data-arg="">'
