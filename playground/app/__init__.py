@@ -51,7 +51,7 @@ def build(registry: Registry) -> gr.Blocks:
             with gr.Tab("Fill", id="fill", render_children=True) as fill_tab:
                 fill = build_fill(registry, model, classify, fill_tab)
             with gr.Tab("Eval", id="eval", render_children=True):
-                build_evaluate(registry, model, classify, tabs)
+                build_evaluate(registry, classify, tabs)
             with gr.Tab("NLI", id="nli", render_children=True):
                 nli = build_nli(registry, model, classify)
 

@@ -118,10 +118,9 @@ def program(premise: str, hypothesis: str, model: str) -> str:
     """Return the Python that gives the same scores; ``model`` is empty for the shipped classifier."""
     chosen = f" --model {shlex.quote(' '.join(model.split()))}" if model else ""
     return (
-        f"from playground import NliClassifier\n\nnli = NliClassifier({model!r})\n".replace(
-            "('')", "()"
-        )
-        + f"scores = nli.classify([({premise!r}, {hypothesis!r})])\n"
+        "from playground import NliClassifier\n\n"
+        f"nli = NliClassifier({repr(model) if model else ''})\n"
+        f"scores = nli.classify([({premise!r}, {hypothesis!r})])\n"
         "print(scores.to_frame())\n\n"
         f"# on a file: playground nli predict pairs.csv -o answers.csv{chosen}\n"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +129,17 @@ def ask_to_stop(halt: Halt | None) -> None:
     """Ask the run that holds ``halt`` to stop; the listener of a Stop button."""
     if halt is not None:
         halt.asked = True
+
+
+def told_run(steps: Iterator[Updates], told: gr.HTML, idle: Updates) -> Iterator[Updates]:
+    """Yield the updates of a run; what goes wrong is said in ``told``, and ``idle`` ends the run."""
+    try:
+        yield from steps
+    except PlaygroundError as error:
+        yield {told: notice(str(error), error=True), **idle}
+    except Exception:
+        log.exception("a run failed")
+        yield {told: notice(BROKEN, error=True), **idle}
 
 
 def leaves(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from playground.engine import Prompting
+from playground.engine.classifier import log_softmax
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.tasks.metrics import Comparison, Metrics, compare, measure, predicted
@@ -43,7 +45,6 @@ class Candidate:
 
     name: str
     prompt: Prompt
-    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Result:
     probabilities: np.ndarray
     metrics: Metrics
 
-    @property
+    @cached_property
     def found(self) -> np.ndarray:
         """The place of the best label of each row, (N,); -1 where it failed."""
         return predicted(self.probabilities)
@@ -266,6 +267,4 @@ def versus(first: Result, second: Result, gold: np.ndarray) -> Comparison:
 
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Return the softmax over the last axis, (N, C) -> (N, C); NaN rows stay NaN."""
-    shifted = scores - scores.max(-1, keepdims=True)
-    powers = np.exp(shifted)
-    return powers / powers.sum(-1, keepdims=True)
+    return np.exp(log_softmax(scores))

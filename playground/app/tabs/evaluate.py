@@ -16,16 +16,15 @@ from playground.app.eval_view import Measured
 from playground.app.markup import action, notice
 from playground.app.registry import Registry
 from playground.app.session import (
-    BROKEN,
     Halt,
     Inputs,
     ask_to_stop,
     download,
     joined,
     leaves,
-    log,
     quiet,
     said_in,
+    told_run,
 )
 from playground.app.tabs.classify import ClassifyTab
 from playground.app.theme import DOWNLOAD_JS, actions_js, css
@@ -37,21 +36,21 @@ from playground.tasks.reading import Record, Table
 AS_EDITED, ALL_TEMPLATES = "as it is in Classify", "all templates of the card"
 _SETS = {"reviews": "our 200 reviews", "headlines": "our 100 headlines", "nli": "our 60 pairs"}
 _LABEL_COLUMNS = ("label", "gold_label", "gold", "class", "sentiment", "target")
-_LOOKED_AT = 2000  # rows that are read to find the labels
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A table that a visitor has opened, its number of rows, and what its labels are called."""
+    """A table that a visitor has opened, and its number of rows."""
 
     table: Table
     rows: int
-    columns: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.table.columns
 
 
-def build_evaluate(
-    registry: Registry, model: gr.Dropdown, classify: ClassifyTab, tabs: gr.Tabs
-) -> None:
+def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> None:
     """Build the tab inside the current Blocks context and wire it."""
     most = registry.settings.max_table_rows
     start = sample("reviews")
@@ -119,7 +118,10 @@ def build_evaluate(
 
     chooser.click(open_rows, None, [opened, shown, text, second, label, told], **quiet())
 
-    def run(
+    def run(*values: Any):
+        yield from told_run(parts(*values), told, _idle(False))
+
+    def parts(
         found: Opened | None,
         first: str,
         other: str,
@@ -128,34 +130,21 @@ def build_evaluate(
         which: str,
         *values: str,
     ):
-        try:
-            steps = measured(
-                registry,
-                Inputs(*values),
-                found,
-                (first, other),
-                gold,
-                mapping,
-                which == ALL_TEMPLATES,
-            )
-            halt = Halt()
-            yield {
-                told: notice(""),
-                stop: gr.update(visible=True),
-                go: gr.update(interactive=False),
-                halting: halt,
-            }
-            for step in steps:
-                yield {result: eval_view.report(step, stopped=halt.asked), kept: step}
-                if halt.asked:
-                    break
-        except PlaygroundError as error:
-            yield {told: notice(str(error), error=True), **_idle(False)}
-            return
-        except Exception:
-            log.exception("a run failed")
-            yield {told: notice(BROKEN, error=True), **_idle(False)}
-            return
+        everything = which == ALL_TEMPLATES
+        steps = measured(
+            registry, Inputs(*values), found, (first, other), gold, mapping, everything
+        )
+        halt = Halt()
+        yield {
+            told: notice(""),
+            stop: gr.update(visible=True),
+            go: gr.update(interactive=False),
+            halting: halt,
+        }
+        for step in steps:
+            yield {result: eval_view.report(step, stopped=halt.asked), kept: step}
+            if halt.asked:
+                break
         yield _idle(True)
 
     def _idle(has: bool) -> dict:
@@ -252,10 +241,8 @@ def measured(
     )
     tried = candidates([("", with_card_templates(prompt) if all_templates else prompt)],
                        templates="all" if all_templates else "first")  # fmt: skip
-    done = 0
     for results in evaluate_parts(registry.get(inputs.model), tried, labelled):
-        done = results[0].metrics.rows
-        yield Measured(labelled, results, done)
+        yield Measured(labelled, results, results[0].metrics.rows)
 
 
 def with_card_templates(prompt: Prompt) -> Prompt:
@@ -294,13 +281,13 @@ def sample(name: str) -> Opened:
     table = Table(
         _SETS[name][0].upper() + _SETS[name][1:], lambda: iter([Record(dict(r)) for r in rows])
     )
-    return Opened(table, len(rows), table.columns)
+    return Opened(table, len(rows))
 
 
 def from_file(content: str, most_rows: int) -> Opened:
     """Return the table in a file's text."""
     table, rows = opened_files.open_table(content, most_rows, "playground eval")
-    return Opened(table, rows, table.columns)
+    return Opened(table, rows)
 
 
 def guessed(columns: tuple[str, ...]) -> tuple[str | None, str | None, str | None]:

@@ -13,7 +13,6 @@ from playground.app.bars import svg
 from playground.app.markup import markdown, notice
 from playground.app.registry import Registry
 from playground.app.session import (
-    BROKEN,
     Halt,
     Inputs,
     ask_to_stop,
@@ -21,10 +20,10 @@ from playground.app.session import (
     joined,
     leaves,
     live,
-    log,
     quiet,
     said_in,
     texts_in,
+    told_run,
 )
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab
@@ -220,32 +219,27 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
         payload = gr.Textbox(visible="hidden", elem_id="nli-table-payload", label="Export")
 
     def run(chosen: str, event: gr.EventData):
-        try:
-            source = (
-                pair_table.sample_pairs()
-                if event.act == "sample"
-                else pair_table.open_pairs(str(event.arg), most)
-            )
-            steps = pair_table.classify_table(registry.classifier(chosen), *source)
-            halt = Halt()
-            yield {
-                said: notice(""),
-                stop: gr.update(visible=True),
-                save: gr.update(visible=False),
-                halting: halt,
-            }
-            for found in steps:
-                drawn = pair_table.progress_html(found, stopped=halt.asked)
-                yield {progress: drawn, kept: found}
-                if halt.asked:
-                    break
-        except PlaygroundError as error:
-            yield {said: notice(str(error), error=True), stop: gr.update(visible=False)}
-            return
-        except Exception:
-            log.exception("a table failed")
-            yield {said: notice(BROKEN, error=True), stop: gr.update(visible=False)}
-            return
+        yield from told_run(parts(chosen, event), said, {stop: gr.update(visible=False)})
+
+    def parts(chosen: str, event: gr.EventData):
+        source = (
+            pair_table.sample_pairs()
+            if event.act == "sample"
+            else pair_table.open_pairs(str(event.arg), most)
+        )
+        steps = pair_table.classify_table(registry.classifier(chosen), *source)
+        halt = Halt()
+        yield {
+            said: notice(""),
+            stop: gr.update(visible=True),
+            save: gr.update(visible=False),
+            halting: halt,
+        }
+        for found in steps:
+            drawn = pair_table.progress_html(found, stopped=halt.asked)
+            yield {progress: drawn, kept: found}
+            if halt.asked:
+                break
         yield {stop: gr.update(visible=False), save: gr.update(visible=True)}
 
     @said_in(said)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from playground.engine import Explanation, Prompting
 from playground.prompts import Prompt
 from playground.prompts.template import Row
 
 
+@cache  # asked at every key
 def cloze_prompt() -> Prompt:
     """Return the shipped NLI card, "{premise}? {mask}, {hypothesis}", with contextual calibration."""
     prompt = Prompt.load("nli")

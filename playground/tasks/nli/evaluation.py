@@ -10,10 +10,9 @@ import numpy as np
 
 from playground.engine.classifier import log_softmax
 from playground.errors import PlaygroundError
+from playground.tasks.metrics import SEED, calibration_error, share_interval
 from playground.tasks.nli.classifier import NliClassifier
 from playground.tasks.nli.pairs import LABELS, Pairs
-
-RESAMPLES, SEED, BINS = 1_000, 0, 15
 
 
 @dataclass(frozen=True)
@@ -109,45 +108,19 @@ def summarize(
     return Evaluation(
         pairs=len(gold),
         accuracy=float(right.mean()),
-        interval=bootstrap(right),
+        interval=share_interval(right),
         majority=float(np.bincount(gold, minlength=count).max() / len(gold)),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         precision=share(confusion.sum(0)),
         recall=share(np.bincount(gold, minlength=count)),
         nll=negative_log_likelihood(warm, kept),
         raw_nll=negative_log_likelihood(cold, kept),
-        calibration_error=calibration_error(np.exp(warm), kept),
-        raw_calibration_error=calibration_error(np.exp(cold), kept),
+        calibration_error=calibration_error(np.exp(warm), kept)[0],
+        raw_calibration_error=calibration_error(np.exp(cold), kept)[0],
         temperature=temperature,
         dropped=dropped,
         failed=int(failed.sum()),
     )
-
-
-def bootstrap(
-    right: np.ndarray, *, resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile of the mean of ``right`` (N,) over resampled rows."""
-    draw = np.random.default_rng(seed)
-    # the number of right rows among N drawn with replacement is binomial
-    means = draw.binomial(len(right), float(np.mean(right)), resamples) / len(right)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def calibration_error(probabilities: np.ndarray, gold: np.ndarray, bins: int = BINS) -> float:
-    """Return the expected calibration error of probabilities (N, C): how far confidence is from accuracy.
-
-    Rows fall into equal bins of their highest probability; each bin's gap between mean confidence and
-    accuracy counts by its share of rows (Guo et al. 2017, eq. 3).
-    """
-    if not len(gold):
-        return 0.0
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == gold
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(gold))
 
 
 def fit_temperature(logits: np.ndarray, gold: np.ndarray) -> float:
@@ -175,7 +148,7 @@ def crossed_calibration_error(logits: np.ndarray, gold: np.ndarray, *, seed: int
     for own, other in ((halves[0], halves[1]), (halves[1], halves[0])):
         temperature = fit_temperature(logits[other], gold[other])
         probabilities[own] = np.exp(log_softmax(logits[own] / temperature))
-    return calibration_error(probabilities, gold)
+    return calibration_error(probabilities, gold)[0]
 
 
 def negative_log_likelihood(log_probs: np.ndarray, gold: np.ndarray) -> float:

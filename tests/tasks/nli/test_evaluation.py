@@ -9,11 +9,11 @@ import pytest
 
 from playground.engine.classifier import log_softmax
 from playground.errors import PlaygroundError
+from playground.tasks import metrics
+from playground.tasks.metrics import share_interval as bootstrap
 from playground.tasks.nli import LABELS, Pairs
 from playground.tasks.nli.evaluation import (
     HIDDEN,
-    bootstrap,
-    calibration_error,
     crossed_calibration_error,
     evaluate,
     fit_temperature,
@@ -21,6 +21,10 @@ from playground.tasks.nli.evaluation import (
     summarize,
 )
 from tests.tasks.nli.checkpoints import lessons, softmax
+
+
+def calibration_error(*values, **options) -> float:
+    return metrics.calibration_error(*values, **options)[0]
 
 
 def certain(*places: int) -> np.ndarray:
