@@ -52,6 +52,7 @@ class _Composed:
 
     sequences: tuple[str, ...]
     fields: tuple[tuple[int, int, int], ...]  # (sequence, start, end), characters
+    keep_end: tuple[bool, ...]  # of each field: what stands before a span is cut at its start
     masks: int
 
 
@@ -169,6 +170,7 @@ class Encoder:
                 halves[-1].append(segment)
         sequences: list[str] = []
         fields: list[tuple[int, int, int]] = []
+        keep_end = [s.field == "before" for s in segments if s.kind == "field"]
         for number, half in enumerate(halves):
             text = ""
             for segment in half:
@@ -185,7 +187,7 @@ class Encoder:
                 ]
             sequences.append(text)
         masks = sum(segment.kind == "mask" for segment in segments)
-        return _Composed(tuple(sequences), tuple(fields), masks)
+        return _Composed(tuple(sequences), tuple(fields), tuple(keep_end), masks)
 
     def _encoded(self, prompt: _Composed, encoding: Encoding) -> Encoded:
         ids, type_ids = encoding.ids, encoding.type_ids
@@ -229,7 +231,9 @@ class Encoder:
             )
         kept = self._remove([len(places) for places in owned], excess)
         return {
-            place for places, count in zip(owned, kept, strict=True) for place in places[count:]
+            place
+            for places, count, end in zip(owned, kept, prompt.keep_end, strict=True)
+            for place in (places[: len(places) - count] if end else places[count:])
         }
 
 

@@ -10,7 +10,8 @@ from functools import cached_property
 from playground.errors import PlaygroundError, shorten
 from playground.settings import settings
 
-FIELDS = ("text", "text_a", "text_b", "premise", "hypothesis", "span")
+FIELDS = ("text", "text_a", "text_b", "premise", "hypothesis", "span", "before", "after")
+_AROUND = ("before", "after")  # what stands around {span} in {text}
 MASK = "[MASK]"  # how a mask is shown, whatever the model's own mask token
 
 _TOKEN = re.compile(
@@ -47,8 +48,10 @@ class Template:
     """A cloze pattern such as ``"{text} Because it was {mask}."``.
 
     Slots: ``{text}``, ``{text_a}``, ``{text_b}``, ``{premise}``, ``{hypothesis}``, ``{span}``;
-    ``{mask}`` (also ``[MASK]`` and ``<mask>``); ``{sep}``, at most once, splits the prompt into the
-    tokenizer's sentence pair. ``{{`` and ``}}`` are literal braces.
+    ``{before}`` and ``{after}``, what stands around the span in the text, so that a prompt can be
+    written into the sentence (``"{before}the {mask} {span}{after}"``); ``{mask}`` (also ``[MASK]`` and
+    ``<mask>``); ``{sep}``, at most once, splits the prompt into the tokenizer's sentence pair. ``{{`` and
+    ``}}`` are literal braces.
 
     Raises PlaygroundError, with the column, for anything else in braces.
     """
@@ -126,9 +129,21 @@ class Template:
         )
 
     @cached_property
-    def fields(self) -> tuple[str, ...]:
-        """The names of the texts that the template takes, in order, each once."""
+    def slots(self) -> tuple[str, ...]:
+        """The names of the slots that texts fill, in order, each once."""
         return tuple(dict.fromkeys(part.value for part in self.parts if part.kind == "field"))
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the texts that the template takes, in order, each once.
+
+        They are its slots, but for {before} and {after}, which are cut out of the text at the span.
+        """
+        if not set(self.slots) & set(_AROUND):
+            return self.slots
+        taken = dict.fromkeys("text" if slot in _AROUND else slot for slot in self.slots)
+        others = [name for name in taken if name not in ("text", "span")]
+        return ("text", "span", *others)
 
     @cached_property
     def masks(self) -> int:
@@ -152,7 +167,8 @@ class Template:
         """Return the text of each field, taken from one row.
 
         A row is a string (templates with one field), a mapping by field name, or a sequence in the
-        order of ``fields``. Raises PlaygroundError for a missing or non-text value.
+        order of ``fields``. A mapping may give every slot itself, {before} and {after} too, which says
+        which of several equal spans is meant. Raises PlaygroundError for a missing or non-text value.
         """
         if isinstance(row, str):
             if len(self.fields) > 1:
@@ -162,12 +178,13 @@ class Template:
                 )
             return dict.fromkeys(self.fields, row)
         if isinstance(row, Mapping):
-            missing = [name for name in self.fields if name not in row]
+            names = self.slots if all(slot in row for slot in self.slots) else self.fields
+            missing = [name for name in names if name not in row]
             if missing:
                 raise PlaygroundError(
                     f"The row has no {_listed(missing)}; it has {_listed(row) or 'nothing'}."
                 )
-            values = {name: row[name] for name in self.fields}
+            values = {name: row[name] for name in names}
         elif isinstance(row, Sequence):
             if len(row) != len(self.fields):
                 raise PlaygroundError(
@@ -184,18 +201,35 @@ class Template:
                 )
         return values
 
+    def fillings(self, row: Row) -> dict[str, str]:
+        """Return what fills each slot for one row, its outer white space dropped.
+
+        Raises PlaygroundError as :meth:`bind` does, and for a span that does not stand in its text.
+        """
+        values = self.bind(row)
+        if set(self.slots) & set(_AROUND) and not set(values) & set(_AROUND):
+            text, span = values["text"].strip(), values["span"].strip()
+            start = _place(span, text)
+            values |= {"before": text[:start], "after": text[start + len(span) :]}
+        found = {slot: values[slot].strip() for slot in self.slots if slot not in _AROUND}
+        if "before" in self.slots:  # the space beside the span stays
+            found["before"] = values["before"].lstrip()
+        if "after" in self.slots:
+            found["after"] = values["after"].rstrip()
+        return found
+
     def render(self, row: Row, *, masks: int = 1) -> tuple[Segment, ...]:
         """Return the prompt for one row, piece by piece, each mask repeated ``masks`` times.
 
         Outer white space of the texts is dropped, so that a trailing blank does not change a score.
         """
-        values = self.bind(row)
+        values = self.fillings(row)
         segments: list[Segment] = []
         for part in self.parts:
             if part.kind == "literal":
                 segments.append(Segment("literal", part.value))
             elif part.kind == "field":
-                segments.append(Segment("field", values[part.value].strip(), part.value))
+                segments.append(Segment("field", values[part.value], part.value))
             elif part.kind == "mask":
                 segments.extend([Segment("mask", MASK)] * masks)
             else:
@@ -205,6 +239,18 @@ class Template:
     def fill(self, row: Row) -> str:
         """Return the prompt for one row as plain text, masks shown as ``[MASK]``."""
         return "".join(segment.text for segment in self.render(row))
+
+
+def _place(span: str, text: str) -> int:
+    """Return where ``span`` first stands in ``text``, as a whole word if it does."""
+    whole = re.search(rf"(?<!\w){re.escape(span)}(?!\w)", text)
+    start = whole.start() if whole else text.find(span)
+    if start < 0:
+        raise PlaygroundError(
+            f"The span {shorten(span)} does not stand in the text {shorten(text)}; "
+            "write it as it stands there."
+        )
+    return start
 
 
 def _listed(names) -> str:

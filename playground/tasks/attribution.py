@@ -59,8 +59,7 @@ def leave_one_out(
     own, with its own prior. At most ``most_words`` words are left out, the first ones. Raises
     PlaygroundError for a prompt or a row that cannot be scored.
     """
-    values = prompt.template.bind(row)
-    values = {name: text.strip() for name, text in values.items()}
+    values = prompt.template.fillings(row)
     whole = prompting.classify([values], prompt, words=False)
     if whole.errors:
         raise PlaygroundError(whole.errors[0])

@@ -13,7 +13,7 @@ from playground.prompts import Segment, Template
 from playground.prompts.template import Part
 
 SLOTS = (
-    "the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {span}, {mask}, {sep}, "
+    "the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {span}, {before}, {after}, {mask}, {sep}, "
     "and {{ and }} are literal braces."
 )
 
@@ -254,3 +254,55 @@ def test_templates_are_values():
     assert str(template) == "{text} {mask}"
     with pytest.raises(FrozenInstanceError):
         template.source = "x"  # type: ignore[misc]
+
+
+IN_PLACE = Template("{before}the {mask} {span}{after}")
+
+
+def test_a_template_in_place_takes_a_text_and_a_span_of_it():
+    assert IN_PLACE.fields == ("text", "span")
+    assert IN_PLACE.slots == ("before", "span", "after")
+    row = {"text": " We left Paris, at last. ", "span": "Paris "}
+    assert IN_PLACE.fill(row) == "We left the [MASK] Paris, at last."
+    assert IN_PLACE.fill(["We left Paris.", "Paris"]) == "We left the [MASK] Paris."
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "filled"),
+    [
+        ("Parisians love Paris.", "Paris", "Parisians love the [MASK] Paris."),
+        ("Parisians love it.", "Paris", "the [MASK] Parisians love it."),
+        ("I am I", "I", "the [MASK] I am I"),
+        ("a+b (c)", "(c)", "a+b the [MASK] (c)"),
+        ("naïve Zoë 👩‍🎤", "Zoë", "naïve the [MASK] Zoë 👩‍🎤"),
+        ("N/A", "N/A", "the [MASK] N/A"),
+        ("", "", "the [MASK] "),
+    ],
+)
+def test_the_span_is_found_in_its_text_as_a_whole_word_first(text, span, filled):
+    assert IN_PLACE.fill({"text": text, "span": span}) == filled
+
+
+def test_a_row_may_say_which_of_two_equal_spans_is_meant():
+    row = {"before": "Paris, or ", "span": "Paris", "after": ", Texas "}
+    assert IN_PLACE.fill(row) == "Paris, or the [MASK] Paris, Texas"
+    assert IN_PLACE.bind(row) == row
+
+
+def test_a_mask_may_take_the_place_of_the_span():
+    template = Template("{before}{mask}{after}")
+    assert template.fields == ("text", "span")
+    assert template.fill({"text": "We left Paris.", "span": "Paris"}) == "We left [MASK]."
+
+
+def test_other_texts_stand_beside_text_and_span():
+    template = Template("{premise} {before}{mask}{after}")
+    assert template.fields == ("text", "span", "premise")
+
+
+def test_a_span_that_is_not_in_the_text_is_told():
+    message = 'The span "Rome" does not stand in the text "We left Paris."; write it as it stands there.'
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        IN_PLACE.fill({"text": "We left Paris.", "span": "Rome"})
+    with pytest.raises(PlaygroundError, match=exactly("The row has no {span}; it has {text}.")):
+        IN_PLACE.fill({"text": "We left Paris."})
