@@ -173,6 +173,17 @@ def share_interval(right: Sequence[bool] | np.ndarray, *, seed: int = SEED) -> I
     return _percentiles(draws / len(rows))
 
 
+def mean_interval(values: Sequence[float] | np.ndarray, *, seed: int = SEED) -> Interval:
+    """Return the 95 % percentile bootstrap interval of a mean of rows (N,), 1,000 resamples.
+
+    For values of which few differ: a draw of rows is a draw of how often each value comes.
+    """
+    kinds, counts = np.unique(np.asarray(values, dtype=float), return_counts=True)
+    rows = counts.sum()
+    draws = np.random.default_rng(seed).multinomial(rows, counts / rows, RESAMPLES)
+    return _percentiles(draws @ kinds / rows)
+
+
 def calibration_error(
     probabilities: np.ndarray, gold: np.ndarray, bins: int = BINS
 ) -> tuple[float, tuple[Bin, ...]]:

@@ -21,6 +21,7 @@ from playground.tasks.metrics import holm, mcnemar, measure
 OWN = "all words"
 CHOICES = ("template", "words", "calibration")
 _ALPHA = 0.05
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -142,19 +143,8 @@ def sensitivity_parts(
     caller may stop at any part: what it has is a fair comparison on the same rows. Raises
     PlaygroundError for fewer than two variants, or labels that are not those of the rows.
     """
-    _check(variants, labelled)
-    places: dict[str, list[int]] = {}
-    for place, variant in enumerate(variants):
-        places.setdefault(variant.template, []).append(place)
-    found = np.full((len(variants), len(labelled), len(labelled.labels)), np.nan)  # (M, N, C)
-    for start in range(0, len(labelled), rows_at_once):
-        part = labelled.rows[start : start + rows_at_once]
-        stop = start + len(part)
-        for own in places.values():
-            together = prompting.classify_together(part, [variants[k].prompt for k in own])
-            for place, scores in zip(own, together, strict=True):
-                found[place, start:stop] = scores.probabilities
-        yield _summary(variants, found[:, :stop], labelled)
+    for found in _probabilities(prompting, variants, labelled, rows_at_once):
+        yield _summary(variants, found, labelled)
 
 
 def sensitivity(
@@ -165,18 +155,35 @@ def sensitivity(
     progress: Progress | None = None,
 ) -> Sensitivity:
     """Return what all variants gave on all rows; ``progress`` is told the rows done and in all."""
-    last: Sensitivity | None = None
-    # few parts, since each is measured: a screen shows many, a command one bar
-    at_once = max(64, -(-len(labelled) // 20))
-    for last in sensitivity_parts(prompting, variants, labelled, rows_at_once=at_once):
+    found = np.empty((len(variants), 0, len(labelled.labels)))
+    for found in _probabilities(prompting, variants, labelled, _ROWS_AT_ONCE):
         if progress is not None:
-            progress(last.rows, last.total)
-    if last is None:
-        raise PlaygroundError("There are no labelled rows; give at least one.")
-    return last
+            progress(found.shape[1], len(labelled))
+    return _summary(variants, found, labelled)
+
+
+def _probabilities(
+    prompting: Prompting, tried: Sequence[Variant], labelled: LabelledRows, rows_at_once: int
+) -> Iterator[np.ndarray]:
+    """Yield the probabilities of all variants on the rows so far, (M, n, C), part by part."""
+    _check(tried, labelled)
+    places: dict[str, list[int]] = {}
+    for place, variant in enumerate(tried):
+        places.setdefault(variant.template, []).append(place)
+    found = np.full((len(tried), len(labelled), len(labelled.labels)), np.nan)  # (M, N, C)
+    for start in range(0, len(labelled), rows_at_once):
+        part = labelled.rows[start : start + rows_at_once]
+        stop = start + len(part)
+        for own in places.values():
+            together = prompting.classify_together(part, [tried[k].prompt for k in own])
+            for place, scores in zip(own, together, strict=True):
+                found[place, start:stop] = scores.probabilities
+        yield found[:, :stop]
 
 
 def _check(tried: Sequence[Variant], labelled: LabelledRows) -> None:
+    if not len(labelled):
+        raise PlaygroundError("There are no labelled rows; give at least one.")
     if len(tried) < 2:
         raise PlaygroundError(
             "There is one way to write this prompt and no other to compare it with; give the card "

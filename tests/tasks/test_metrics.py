@@ -15,6 +15,7 @@ from playground.tasks.metrics import (
     compare,
     holm,
     mcnemar,
+    mean_interval,
     measure,
     predicted,
     share_interval,
@@ -175,3 +176,12 @@ def test_holm_lies_between_no_correction_and_bonferroni(p_values):
     assert (found <= np.minimum(np.array(p_values) * len(p_values), 1)).all()
     order = np.argsort(p_values, kind="stable")
     assert (np.diff(found[order]) >= 0).all()
+
+
+def test_the_interval_of_a_mean_is_that_of_rows_drawn_one_by_one():
+    values = np.array([0.0, 0.5, 1.0, 1.0, 0.5, 1.0, 0.0, 1.0] * 10)
+    rng = np.random.default_rng(3)
+    means = values[rng.integers(0, len(values), (20_000, len(values)))].mean(1)
+    low, high = mean_interval(values)
+    assert (low, high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.01)
+    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
