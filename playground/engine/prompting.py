@@ -19,7 +19,7 @@ from playground.engine.explained import label_word_scores, top, word_score
 from playground.engine.label_words import Vocabulary, text_before_mask
 from playground.engine.results import Explanation, Fill, RowScore, Scores, WordScore
 from playground.engine.runner import Cancel, Progress, Runner
-from playground.engine.shared import check_together, scores_of, union
+from playground.engine.shared import Stream, check_together, run_streams, scores_of, union
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Segment, Template
 from playground.prompts.template import Row
@@ -119,6 +119,40 @@ class Prompting:
             scores_of(table, own, prompt, prior, encoded, errors, count=len(rows), words=words)
             for own, prompt, prior in zip(columns, bare, priors, strict=True)
         ]
+
+    def classify_jobs(
+        self,
+        jobs: Sequence[tuple[Prompt, Sequence[Row]]],
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> list[Scores]:
+        """Return the scores of several prompts, each with rows of its own, from one stream of batches.
+
+        A filled prompt that stands in several places is run once. Scores are those of :meth:`classify`
+        with ``words=False``; ``progress`` counts the filled prompts that differ.
+        """
+        bare = [(_bare(prompt), rows) for prompt, rows in jobs]
+        encoded: list[dict[int, Encoded]] = []
+        errors: list[dict[int, str]] = []
+        for prompt, rows in bare:
+            errors.append({})
+            encoded.append(self._encode(rows, prompt.template, errors[-1]))
+        streams = [
+            Stream(self._pieces(prompt), prompt.scoring.fill_order, prompt.scoring.pieces)
+            for prompt, _ in bare
+        ]
+        tables = run_streams(self.runner, streams, encoded, self._masked(bare), progress, cancel)
+        found = []
+        for (prompt, rows), own, table, wrong in zip(bare, encoded, tables, errors, strict=True):
+            ran = zip(own, table.done.tolist(), strict=True)
+            wrong |= {i: STOPPED for i, done in ran if not done}
+            every = range(table.scores.shape[1])
+            priors = self._priors(prompt)
+            found.append(
+                scores_of(table, every, prompt, priors, own, wrong, count=len(rows), words=False)
+            )
+        return found
 
     def word_log_probs(
         self, rows: Sequence[Row], template: Template, words: Sequence[str]
@@ -313,6 +347,15 @@ class Prompting:
             else:
                 errors[i] = str(result)
         return encoded
+
+    def _masked(self, jobs: Sequence[tuple[Prompt, Sequence[Row]]]):
+        """Return what fills the prompt of a job's row with more masks than one."""
+
+        def render(job: int, row: int, count: int) -> Encoded:
+            prompt, rows = jobs[job]
+            return self.backbone.encoder.encode_one(prompt.template.render(rows[row], masks=count))
+
+        return render
 
     def _with_masks(self, rows: Sequence[Row], template: Template):
         def render(count: int) -> list[Encoded]:

@@ -42,6 +42,12 @@ class WordTable:
             return self.scores
         return self.scores + self.log_partition[:, None]
 
+    def at(self, rows: Sequence[int]) -> WordTable:
+        """Return the table of some rows, in the order given; a row may stand there twice."""
+        places = torch.tensor(rows, dtype=torch.long)
+        partition = None if self.log_partition is None else self.log_partition[places]
+        return WordTable(self.scores[places], partition, self.done[places])
+
 
 class Runner:
     """Runs prompts and remembers what the live path has seen. Safe between threads."""

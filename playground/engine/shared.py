@@ -1,8 +1,9 @@
-"""Several prompts of one template from one forward pass: each word is read once, whoever asks for it."""
+"""Several prompts from the same forward passes: each word, and each filled prompt, is read once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +13,9 @@ from playground.engine.calibration import Priors, label_log_probs
 from playground.engine.encoding import Encoded
 from playground.engine.label_words import WordPieces
 from playground.engine.results import Scores
-from playground.engine.runner import WordTable
+from playground.engine.runner import Cancel, Progress, Runner, WordTable
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import Prompt, ScoringOptions
 
 
 def check_together(prompts: Sequence[Prompt]) -> None:
@@ -48,6 +49,60 @@ def union(
             place[word.ids] = len(words)
             words.append(word)
     return tuple(words), [[place[word.ids] for word in own] for own in pieces]
+
+
+class Stream(NamedTuple):
+    """What prompts must have in common to share batches: the words they read, and how."""
+
+    pieces: tuple[WordPieces, ...]
+    fill_order: str
+    reduction: str
+
+
+def run_streams(
+    runner: Runner,
+    streams: Sequence[Stream],
+    encoded: Sequence[Mapping[int, Encoded]],
+    with_masks: Callable[[int, int, int], Encoded],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> list[WordTable]:
+    """Run the filled prompts of several jobs, equal ones once, and return each job's table.
+
+    ``streams`` and ``encoded`` (row number to prompt) have one entry a job; jobs with the same stream
+    share their batches. ``with_masks(job, row, k)`` fills a prompt with k masks.
+    """
+    sources: dict[Stream, dict[Encoded, tuple[int, int]]] = {}  # prompt to a (job, row) of it
+    for job, (stream, prompts) in enumerate(zip(streams, encoded, strict=True)):
+        source = sources.setdefault(stream, {})
+        for row, prompt in prompts.items():
+            source.setdefault(prompt, (job, row))
+    total, before = sum(map(len, sources.values())), 0
+
+    def tell(done: int, _: int) -> None:
+        if progress is not None:
+            progress(before + done, total)
+
+    def masked(source: dict[Encoded, tuple[int, int]]):
+        return lambda k: [with_masks(job, row, k) for job, row in source.values()]
+
+    tables: dict[Stream, WordTable] = {}
+    for stream, source in sources.items():
+        tables[stream] = runner.batch_table(
+            list(source),
+            masked(source),
+            stream.pieces,
+            ScoringOptions(fill_order=stream.fill_order, pieces=stream.reduction),
+            full=False,
+            progress=tell,
+            cancel=cancel,
+        )
+        before += len(source)
+    order = {stream: {one: k for k, one in enumerate(own)} for stream, own in sources.items()}
+    return [
+        tables[stream].at([order[stream][prompt] for prompt in prompts.values()])
+        for stream, prompts in zip(streams, encoded, strict=True)
+    ]
 
 
 def scores_of(

@@ -91,3 +91,49 @@ def test_single_words_are_one_piece_each_and_letters_only(kind, open_model):
     assert len({word.ids for word in pieces}) == len(words) > 10
     assert {"great", "good", "the"} <= set(words)
     assert not model.backbone.encoder.special_ids.intersection(word.ids[0] for word in pieces)
+
+
+SPANS = [
+    {"text": "We left Paris with John.", "span": span}
+    for span in ("Paris", "John", "Paris", "Rome")
+]
+IN_PLACE, ALONE = Template("{before}the {mask} {span}{after}"), Template("The {mask} of {span}.")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_jobs_get_what_each_prompt_gets_alone(kind, open_model, make_prompt):
+    prompting = open_model(kind)
+    jobs = [
+        (make_prompt(template=IN_PLACE.source, calibration="contextual"), SPANS),
+        (make_prompt(template=ALONE.source, aggregation="logit_sum"), SPANS[1:]),
+        (make_prompt(), ROWS),
+    ]
+    for (prompt, rows), scores in zip(jobs, prompting.classify_jobs(jobs), strict=True):
+        alone = prompting.classify(rows, prompt, words=False)
+        np.testing.assert_allclose(scores.probabilities, alone.probabilities, atol=1e-6)
+        assert (scores.predictions, scores.errors) == (alone.predictions, alone.errors)
+        assert scores.tokens.tolist() == alone.tokens.tolist()
+
+
+def test_a_filled_prompt_that_stands_twice_is_run_once(prompting, make_prompt):
+    prompt = make_prompt(template=ALONE.source)
+    prompting.classify([], prompt)  # its prior is remembered
+    before, told = prompting.runner.prompts_run, []
+    first, second = prompting.classify_jobs(
+        [(prompt, SPANS), (prompt, SPANS[::-1])], progress=lambda *at: told.append(at)
+    )
+    assert prompting.runner.prompts_run - before == 3  # Paris, John, Rome
+    assert told[-1] == (3, 3)
+    assert first.probabilities.tolist() == second.probabilities[::-1].tolist()
+
+
+def test_jobs_that_are_stopped_say_so(prompting, make_prompt):
+    (scores,) = prompting.classify_jobs([(make_prompt(), ROWS[:2])], cancel=lambda: True)
+    assert scores.errors == dict.fromkeys((0, 1), "Not scored: the run was stopped.")
+    assert np.isnan(scores.probabilities).all()
+
+
+def test_no_job_and_no_row_are_no_error(prompting, make_prompt):
+    assert prompting.classify_jobs([]) == []
+    (scores,) = prompting.classify_jobs([(make_prompt(), [])])
+    assert len(scores) == 0
