@@ -72,6 +72,7 @@ class Settings:
     max_table_rows: int = _row(
         5_000, "Most rows of a table that the page scores; longer ones go to the command line.", 1
     )
+    max_spans: int = _row(2_000, "Most candidate spans of one text in entity typing.", 1)
     max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
     max_link_chars: int = _row(16_000, "Longest prompt link that is written or opened.", 100)
     concurrency: int = _row(2, "Requests that score at the same time.", 1)
