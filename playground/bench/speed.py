@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from playground.bench.baselines import Baselines
+from playground.bench.entities import entity_speed
 from playground.bench.report import Cell, Report, Table, circumstances
 from playground.bench.scale import cost_of_rows
 from playground.bench.sentences import long_texts, sentences, short_texts
@@ -53,6 +54,8 @@ def measure_speed(*, model: str | None = None, say: Callable[[str], None]) -> Re
         tables.append(race.many(f"{SHORT:,} short texts", race.short, SHORT))
         say(f"{LONG} long texts")
         tables.append(race.many(f"{LONG} long texts", race.long, 20))
+        say("entities: all spans of a sentence")
+        tables.append(entity_speed(race.exact))
         subject = race.exact.backbone.describe()
     say("cost against rows, each number in its own process")
     tables.append(cost_of_rows(model))

@@ -156,3 +156,12 @@ def test_a_report_is_saved_as_json(tmp_path):
 def test_a_wrong_measurement_is_refused(arguments, message):
     with pytest.raises(PlaygroundError, match=message):
         bench.measure(**arguments)
+
+
+def test_entity_sentences_have_25_words():
+    from playground.bench.entities import _texts
+    from playground.tasks.entities import words
+
+    texts = list(islice(_texts(), 20))
+    assert {len(words(text)) for text in texts} == {25}
+    assert len(set(texts)) == 20
