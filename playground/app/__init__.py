@@ -15,6 +15,7 @@ from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, build_classify
 from playground.app.tabs.evaluate import build_evaluate
 from playground.app.tabs.fill import FillTab, build_fill, restored
+from playground.app.tabs.ner import NerTab, build_ner
 from playground.app.tabs.nli import NliTab, build_nli
 from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
@@ -50,6 +51,8 @@ def build(registry: Registry) -> gr.Blocks:
                 classify = build_classify(registry, model)
             with gr.Tab("Fill", id="fill", render_children=True) as fill_tab:
                 fill = build_fill(registry, model, classify, fill_tab)
+            with gr.Tab("NER", id="ner", render_children=True):
+                ner = build_ner(registry, model, classify)
             with gr.Tab("Eval", id="eval", render_children=True):
                 build_evaluate(registry, classify, tabs)
             with gr.Tab("NLI", id="nli", render_children=True):
@@ -59,7 +62,7 @@ def build(registry: Registry) -> gr.Blocks:
             return _status(*registry.status(name))
 
         model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
-        _restore_links(demo, registry, tabs, model, status, classify, fill, nli)
+        _restore_links(demo, registry, tabs, model, status, classify, fill, ner, nli)
         add_endpoints(registry)
     demo.queue(
         max_size=settings.queue_size,
@@ -77,6 +80,7 @@ def _restore_links(
     status: gr.HTML,
     classify: ClassifyTab,
     fill: FillTab,
+    ner: NerTab,
     nli: NliTab,
 ) -> None:
     """Open the state that the address carries; a link that does not open says why."""
@@ -92,6 +96,7 @@ def _restore_links(
         updates = {
             **classify.restored(state.prompt, state.texts),
             **restored(fill, state.sentences),
+            **ner.restored(state.ner),
         }
         settings = registry.settings
         if not settings.hosted or state.classifier in ("", *settings.nli_model_names):
@@ -105,7 +110,7 @@ def _restore_links(
         return {**updates, tabs: gr.update(selected=state.tab)}
 
     outputs = [tabs, status, *classify.inputs, classify.told, classify.card, classify.panel]
-    outputs += fill.sentences
+    outputs += [*fill.sentences, *ner.boxes.values()]
     outputs += [*nli.pair, nli.classifier]
     demo.load(restore, None, outputs, **quiet())
 

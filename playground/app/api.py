@@ -12,16 +12,20 @@ import gradio as gr
 from playground import resources
 from playground.app.registry import Registry
 from playground.app.tabs.classify import default_prompt
+from playground.app.tabs.ner import CARD, NerInputs, card_text
 from playground.app.tabs.nli import one_pair
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer
+from playground.tasks.entities import THRESHOLD, decode
+from playground.tasks.entities.export import entities_json
 
 _DEFAULT = default_prompt()
 _MOST_PREDICTIONS = 100
+NER_TYPES, NER_TEMPLATES = card_text(Prompt.load(CARD))
 
 
 def add_endpoints(registry: Registry) -> None:
-    """Add ``/classify``, ``/fill``, ``/nli``, ``/cards`` and ``/models`` to the current Blocks."""
+    """Add ``/classify``, ``/fill``, ``/ner``, ``/nli``, ``/cards`` and ``/models`` to the current Blocks."""
 
     def classify(
         text: str,
@@ -102,6 +106,35 @@ def add_endpoints(registry: Registry) -> None:
             "dropped": int(found.dropped[0]),
         }
 
+    def ner(
+        text: str,
+        types: str = NER_TYPES,
+        templates: str = NER_TEMPLATES,
+        candidates: str = "names",
+        most_words: int = 4,
+        prior: str = "contextual",
+        threshold: float = THRESHOLD,
+        decoding: str = "greedy",
+        nested: bool = False,
+        model: str = "",
+    ) -> list[dict[str, Any]]:
+        """Find and type the entities of a text, zero-shot.
+
+        types are written a line each, as label words are (person: man, woman), and templates a line
+        each, averaged. Returns a list of entities: start and end (code points), label, text, margin over
+        none in nats, and probability.
+        """
+        _require_text(text=text, types=types, templates=templates, candidates=candidates, prior=prior,
+                      decoding=decoding, model=model)  # fmt: skip
+        for name, value in (("most_words", most_words), ("threshold", threshold)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 100:
+                raise PlaygroundError(f"{name} is {shorten(value)}; it must be a small number.")
+        chosen = NerInputs(model, text, types, templates, candidates, int(most_words), prior)
+        found = decode(
+            chosen.typed(registry), threshold=threshold, decoding=decoding, nested=bool(nested)
+        )
+        return entities_json(found)
+
     def cards() -> list[dict[str, Any]]:
         """Return the shipped prompt cards: templates, label words, examples and sources."""
         return [Prompt.load(resources.card_path(name)).to_json() for name in resources.card_names()]
@@ -110,7 +143,7 @@ def add_endpoints(registry: Registry) -> None:
         """Return the names of the models that this app offers, the default one first."""
         return list(registry.settings.model_names)
 
-    for endpoint in (classify, fill, nli, cards, models):
+    for endpoint in (classify, fill, ner, nli, cards, models):
         gr.api(
             _told(endpoint),
             api_name=endpoint.__name__,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from playground.engine import Explanation
+from playground.tasks.entities import TypedSpans, words
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -90,6 +91,54 @@ def training_curve(curve: Curve) -> go.Figure:
         },
     )
     figure.update_xaxes(title="epoch", gridcolor="rgba(128,128,128,.3)")
+    return figure
+
+
+def span_lattice(typed: TypedSpans) -> go.Figure:
+    """Return every candidate span as a cell: its first word across, its number of words up.
+
+    The colour is the margin of its best type over none, grey at none, and the cell names that type.
+    """
+    import plotly.graph_objects as go
+
+    cut = words(typed.text)
+    first = {word.start: k for k, word in enumerate(cut)}
+    last = {word.end: k for k, word in enumerate(cut)}
+    cells: dict[tuple[int, int], tuple[float, str, str]] = {}
+    for place, span in enumerate(typed.spans):
+        if span.start in first and span.end in last:
+            label, margin = typed.best(place)
+            length = last[span.end] - first[span.start] + 1
+            cells[length, first[span.start]] = (margin, label, typed.words(place))
+    longest = max((length for length, _ in cells), default=1)
+    columns, rows = range(len(cut)), range(1, longest + 1)
+    grid = [[cells.get((length, k)) for k in columns] for length in rows]
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[cell and cell[0] for cell in row] for row in grid],
+            text=[[_plain(cell[1], 12) if cell else "" for cell in row] for row in grid],
+            customdata=[[_plain(cell[2]) if cell else "" for cell in row] for row in grid],
+            x=list(columns),
+            y=list(rows),
+            texttemplate="%{text}" if len(cut) <= 12 else None,
+            hovertemplate="%{customdata}: %{text}, %{z:+.2f} over none<extra></extra>",
+            colorscale=[[0, "#b35806"], [0.5, "#d8dce3"], [1, "#0072B2"]],
+            zmid=0,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": "over none", "thickness": 12},
+        )
+    )
+    figure.update_layout(
+        height=150 + 42 * longest,
+        margin={"l": 10, "r": 10, "t": 20, "b": 40},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#7a828e"},
+    )
+    shown = [_plain(typed.text[word.start : word.end], 14) for word in cut]
+    figure.update_xaxes(tickvals=list(columns), ticktext=shown, tickangle=-40, showgrid=False)
+    figure.update_yaxes(title="words", dtick=1, showgrid=False, automargin=True)
     return figure
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.prompts import link as links
 
-TABS = ("classify", "fill", "nli")
+TABS = ("classify", "fill", "ner", "nli")
 _TEXTS = 2
+_NUMBER = (int, float)
+_NER = {
+    **dict.fromkeys(("text", "types", "templates", "candidates", "prior", "decoding"), str),
+    **dict.fromkeys(("most_words", "threshold"), _NUMBER),
+    "nested": bool,
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class PageState:
     tab: str = "classify"
     pair: tuple[str, ...] = ()
     classifier: str = ""
+    ner: Mapping[str, Any] = field(default_factory=dict)
 
     def token(self) -> str:
         """Return the state as the value of the link's ``p``."""
@@ -36,6 +43,7 @@ class PageState:
             "tab": self.tab,
             "pair": list(self.pair),
             "classifier": self.classifier,
+            "ner": dict(self.ner),
         }
         return links.pack({key: value for key, value in state.items() if value})
 
@@ -62,7 +70,23 @@ class PageState:
             tab,
             _texts(data, "pair"),
             data.get("classifier", ""),
+            _ner(data.get("ner", {})),
         )
+
+
+def _ner(state: Any) -> dict[str, Any]:
+    """Return what a link holds of the NER tab, each value of its kind."""
+    if not isinstance(state, Mapping):
+        raise PlaygroundError("The link's state of NER cannot be read; copy the link again.")
+    for name, value in state.items():
+        if (kind := _NER.get(name)) is None:
+            raise PlaygroundError(f"The link sets {shorten(name)} in NER, which it has not.")
+        fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
+        if not fits or (isinstance(kind, tuple) and not -100 <= value <= 100):
+            raise PlaygroundError(
+                f"The link's {name} of NER is {shorten(value)}; copy the link again."
+            )
+    return dict(state)
 
 
 def _texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:

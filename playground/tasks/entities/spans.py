@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import regex
 
@@ -24,6 +23,20 @@ _NUMBER = regex.compile(r"\p{N}[\p{N}.,:/\-–]*")
 _ADDRESS = regex.compile(r"(?:https?://|www\.)\S+|\b\w[\w\-]*(?:\.\w+)+/\S*|[@]\S+|\S+@\S+")
 _JOINTS = frozenset("-‐‑&'’+")  # with no space around them they hold a word together
 _LINKS = frozenset(["of", "de", "la", "le", "du", "del", "der", "von", "van", "da", "di", "al"])
+_ENGLISH = """
+a about above across after again against ain all almost also although always am among an and any are
+aren around as at be because been before being below between both but by can cannot could couldn did
+didn do does doesn doing don down during each either else even ever every few for from further had
+hadn has hasn have haven having he her here hers herself him himself his how however i if in inside
+into is isn it its itself just last least less let maybe me might mine more most much must my myself
+near neither never next no nobody none nor not nothing now of off often on once one only or other
+our ours out over own per perhaps please quite rather really rt same shall she should shouldn since
+so some somebody someone something soon still such than that the their theirs them then there these
+they this those though through thus till to today together tomorrow too tonight toward under until
+up upon us very via was wasn we well were weren what when whenever where whether which while who
+whoever whom whose why will with within without won would wouldn yes yesterday yet you your yours
+"""
+_FUNCTION_WORDS = frozenset(_ENGLISH.split())  # of other languages nothing is taken away
 _STOPS = frozenset('.!?:;…"“”‘«»(-–—|*')
 _LONGEST_RUN = 8
 
@@ -73,7 +86,7 @@ def name_spans(text: str, *, most_words: int = _LONGEST_RUN) -> list[Span]:
     """Return runs of words that look like a name or a date, from left to right.
 
     A run starts with a capitalised word or a number, ends with one, and holds a capital; small words such
-    as "of" may link two of its words. An English function word (scikit-learn's list) that starts a sentence
+    as "of" may link two of its words. An English function word that starts a sentence
     is left out, so that "When Maria" is "Maria", and so are runs of such words; web addresses and
     @names are no words here. Writing without capitals (Arabic, Chinese, Thai) has no runs: take all spans.
     """
@@ -179,11 +192,4 @@ def _ordinary(text: str, word: Span) -> bool:
     written = text[word.start : word.end]
     if len(written) > 1 and written.isupper():
         return False
-    return regex.split("['’]", written.lower())[0] in _function_words()
-
-
-@lru_cache(maxsize=1)
-def _function_words() -> frozenset[str]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return frozenset(ENGLISH_STOP_WORDS) | {"i", "a", "don", "didn", "isn", "rt"}
+    return regex.split("['’]", written.lower())[0] in _FUNCTION_WORDS
