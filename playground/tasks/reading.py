@@ -74,6 +74,15 @@ class Table:
         self.columns = tuple(seen[-1].values)
         self._opened: Iterator[Record] | None = chain(seen, records)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the table can be read again from its start."""
+        return self._repeatable
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to read the table from its start."""
+        return self.__dict__ | {"_opened": None}
+
     def records(self) -> Iterator[Record]:
         """Return the rows from the first; PlaygroundError for a second reading of standard input."""
         opened, self._opened = self._opened, None
@@ -139,7 +148,7 @@ def format_of(path: str | Path) -> str | None:
 def read_file(path: str, *, format: str | None = None, encoding: str = "utf-8") -> Table:
     """Return the table of a local file, its format told by its suffix unless given."""
     name = f"The file {shorten(path, 120)}"
-    file = Path(path).expanduser()
+    file = Path(path).expanduser().absolute()  # another process may stand in another folder
     if file.is_dir():
         raise PlaygroundError(f"{name} is a folder; give a file, or --dataset for a data set.")
     if not file.is_file():
