@@ -13,7 +13,8 @@ from playground.errors import shorten
 from playground.prompts import Template
 from playground.settings import Settings
 from playground.tasks import writing
-from playground.tasks.reading import Record, Table, free_name
+from playground.tasks.reading import Table
+from playground.tasks.text_rows import Record, free_name
 
 Progress = Callable[[int], None]
 
