@@ -115,13 +115,10 @@ def worker_of(model, prompt) -> PromptWorker:
 # ---- the same bytes -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_a_stopped_run_ends_in_the_bytes_of_one_machine(
-    cluster, folder, prompt, rows, tmp_path, suffix
-):
+def test_a_stopped_run_ends_in_the_bytes_of_one_machine(cluster, folder, prompt, rows, tmp_path):
     scorer = scorer_of(folder, prompt)
-    own = score_table(scorer, read_file(rows), tmp_path / f"own.{suffix}")
-    out, engine = tmp_path / f"o.{suffix}", RayEngine(worker_of(folder, prompt), workers=2)
+    own = score_table(scorer, read_file(rows), tmp_path / "own.csv")
+    out, engine = tmp_path / "o.csv", RayEngine(worker_of(folder, prompt), workers=2)
 
     def stop(done: int) -> None:
         if done >= 3 * WINDOW:
@@ -135,7 +132,7 @@ def test_a_stopped_run_ends_in_the_bytes_of_one_machine(
     assert said == [f'Continuing "{out}": {2 * WINDOW} rows were done before.']
     assert (found.rows, found.failed, found.lost_fields) == (50, 3, own.lost_fields)
     assert found.resumed == 2 * WINDOW
-    assert out.read_bytes() == (tmp_path / f"own.{suffix}").read_bytes()
+    assert out.read_bytes() == (tmp_path / "own.csv").read_bytes()
 
 
 def test_a_stream_with_a_limit_and_mapped_columns_is_the_same(cluster, prompt, rows, tmp_path):
@@ -279,7 +276,7 @@ def test_without_ray_the_extra_is_named(rows, capsys, monkeypatch):
 def test_a_killed_command_is_continued_to_the_same_bytes(prompt, tmp_path):
     """The shipped model in a cluster of the command's own, which goes with it."""
     path, out = tmp_path / "rows.jsonl", tmp_path / "o.csv"
-    path.write_text("".join(f"{json.dumps({'text': f'I like it, {i}.'})}\n" for i in range(4_000)))
+    path.write_text("".join(f"{json.dumps({'text': f'I like it, {i}.'})}\n" for i in range(1_200)))
     score_table(scorer_of(None, prompt), read_file(str(path)), tmp_path / "own.csv")
     prompt.save(tmp_path / "card.json")
     command = [
@@ -299,12 +296,12 @@ def test_a_killed_command_is_continued_to_the_same_bytes(prompt, tmp_path):
         )  # fmt: skip
 
     process, end = start(), time.monotonic() + 180
-    while done() < 100 and process.poll() is None and time.monotonic() < end:
+    while done() < 40 and process.poll() is None and time.monotonic() < end:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-    assert 100 <= (kept := done()) < 4_000
+    assert 40 <= (kept := done()) < 1_200
     _, told = start().communicate(timeout=300)
     assert told.startswith(f'playground: Continuing "{out}": {kept:,} rows were done before.\n')
     assert told.count("\n") == 2, "the core of Ray, its logs and its warnings are not heard"
