@@ -65,6 +65,15 @@ def test_a_module_imports_nothing_above_its_layer(path):
     assert crossings(found, FORBIDDEN[layer(path)]) == []
 
 
+def test_one_module_alone_imports_ray():
+    found = {
+        path.name
+        for path in MODULES
+        if crossings(imports(path.read_text(encoding="utf-8"), "playground"), ("ray",))
+    }
+    assert found == {"ray_engine.py"}
+
+
 def test_every_folder_of_the_package_is_a_layer():
     folders = {path.parent.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/*.py")}
     assert {"prompts", "engine"} <= folders <= set(FORBIDDEN)

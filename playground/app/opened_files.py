@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from itertools import islice
 
 from playground.errors import PlaygroundError
-from playground.tasks.reading import Table, parse_lines
+from playground.tasks.reading import Table
+from playground.tasks.text_rows import parse_lines
 
 MOST_BYTES = 4 << 20
+_JSON = re.compile(
+    r"\s*(\{|\[\s*[{\]\[\"])"
+)  # a list of rows too, to be told what is wrong with it
 
 
 def open_table(content: str, most_rows: int, command: str) -> tuple[Table, int]:
@@ -25,7 +30,8 @@ def open_table(content: str, most_rows: int, command: str) -> tuple[Table, int]:
         raise PlaygroundError("The file is not text; save the table as CSV in UTF-8.")
     if "\ufffd" in content:
         raise PlaygroundError("The file is not UTF-8 text; save the table as CSV in UTF-8.")
-    format = "jsonl" if content.lstrip().startswith("{") else "csv"
+    content = content.removeprefix("\ufeff")
+    format = "jsonl" if _JSON.match(content) else "csv"
     table = Table("The file", lambda: parse_lines(_lines(content), format))
     rows = sum(1 for _ in islice(parse_lines(_lines(content), format), most_rows + 1))
     if rows > most_rows:
@@ -36,4 +42,4 @@ def open_table(content: str, most_rows: int, command: str) -> tuple[Table, int]:
 
 
 def _lines(content: str) -> Iterator[str]:
-    return iter(io.StringIO(content.removeprefix("\ufeff"), newline=""))
+    return iter(io.StringIO(content, newline=""))

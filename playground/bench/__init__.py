@@ -1,4 +1,4 @@
-"""Measurements as commands: speed against what people use, quality on labelled data, NLI, the app.
+"""Measurements as commands: speed against what people use, quality on labelled data, NLI, the app, a class in it.
 
 They print tables and test nothing: times depend on the machine, ratios within one run much less.
 """
@@ -13,7 +13,7 @@ from playground.errors import PlaygroundError, shorten
 if TYPE_CHECKING:
     from playground.bench.report import Report
 
-KINDS = ("speed", "quality", "nli", "app")
+KINDS = ("speed", "quality", "nli", "app", "load")
 
 
 def measure(
@@ -31,7 +31,7 @@ def measure(
     tell = say or (lambda sentence: None)
     if what not in KINDS:
         raise PlaygroundError(
-            f"There is no measurement {shorten(what)}; choose speed, quality, nli or app."
+            f"There is no measurement {shorten(what)}; choose speed, quality, nli, app or load."
         )
     if what != "quality" and (data or rows):
         raise PlaygroundError(f"--data and --rows belong to bench quality, not to bench {what}.")
@@ -47,6 +47,10 @@ def measure(
         from playground.bench.app import measure_app
 
         return measure_app(model=model, say=tell)
+    if what == "load":
+        from playground.bench.load import measure_load
+
+        return measure_load(model=model, say=tell)
     from playground.bench.speed import measure_speed
 
     return measure_speed(model=model, say=tell)

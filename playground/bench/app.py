@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from playground.bench.report import Cell, Report, Table, circumstances
+from playground.bench.serving import resident, started
 from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
@@ -26,7 +22,7 @@ _ARGUMENTS = (
 )  # fmt: skip
 _TEXT, _WORDS = "#classify-text textarea", "#classify-words textarea"
 _RESULT = "#classify-result [data-seq]"
-_START_SECONDS, _ANSWER_MILLISECONDS = 180, 20_000
+_START_MILLISECONDS, _ANSWER_MILLISECONDS = 180_000, 20_000
 _SETTLE_MILLISECONDS = 3_000
 _TYPED = " and the music was lovely"
 _LABEL_WORDS = "positive: great, good\nnegative: awful, bad*0.1"
@@ -67,7 +63,7 @@ def measure_app(*, model: str | None, say: Callable[[str], None]) -> Report:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_ARGUMENTS))
         try:
-            with _started(model, say) as (process, address, start):
+            with started(model, say) as (process, address, start):
                 rows = _visit(browser, process, address, start, say)
         except TooLate as error:
             raise PlaygroundError(
@@ -85,59 +81,6 @@ def measure_app(*, model: str | None, say: Callable[[str], None]) -> Report:
     return Report("app", "Prompt Playground, Classify tab", (table,), circumstances())
 
 
-@contextmanager
-def _started(
-    model: str | None, say: Callable[[str], None]
-) -> Iterator[tuple[subprocess.Popen, str, float]]:
-    """Run the app in a process of its own; yield it, its address and when it was started."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "playground",
-        "run",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    say("starting the app")
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, *(["--model", model] if model else [])],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _await_port(process, port)
-        yield process, f"http://127.0.0.1:{port}", start
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-
-
-def _await_port(process: subprocess.Popen, port: int) -> None:
-    end = time.perf_counter() + _START_SECONDS
-    while time.perf_counter() < end:
-        if process.poll() is not None:
-            _, told = process.communicate()
-            last = told.strip().splitlines()[-1:] or ["it said nothing"]
-            raise PlaygroundError(f"The app did not start: {last[0]}")
-        with socket.socket() as door:
-            door.settimeout(1)
-            if door.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise PlaygroundError(f"The app did not listen within {_START_SECONDS} seconds.")
-
-
 def _visit(
     browser: Browser,
     process: subprocess.Popen,
@@ -149,10 +92,10 @@ def _visit(
     weight = _Weight(page)
     opened = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.wait_for_selector(_RESULT, timeout=_START_SECONDS * 1000)
+    page.wait_for_selector(_RESULT, timeout=_START_MILLISECONDS)
     scored = time.perf_counter()
     page.wait_for_timeout(_SETTLE_MILLISECONDS)  # never network-idle: Gradio keeps a line open
-    idle = _resident(process.pid)
+    idle = resident(process.pid)
     say("typing")
     page.evaluate(_CLOCK)
     page.locator(_TEXT).press("End")
@@ -170,7 +113,7 @@ def _visit(
         ("requests", weight.requests, ""),
         ("requests to other hosts", weight.foreign, ""),
         ("resident memory, page open", idle, "MiB"),
-        ("resident memory, after typing", _resident(process.pid), "MiB"),
+        ("resident memory, after typing", resident(process.pid), "MiB"),
     ]
     return tuple(row for row in rows if row[1] is not None)
 
@@ -220,14 +163,3 @@ class _Weight:
         url = event["request"]["url"]
         self.requests += 1
         self.foreign += url.startswith("http") and not url.startswith("http://127.0.0.1:")
-
-
-def _resident(pid: int) -> float | None:
-    """Return the resident memory of a process, MiB, where the system tells it."""
-    status = Path(f"/proc/{pid}/status")
-    if os.name != "posix" or not status.is_file():
-        return None
-    for line in status.read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return None

@@ -14,7 +14,7 @@ from playground.errors import PlaygroundError, shorten
 if TYPE_CHECKING:
     from playground.prompts import Template
     from playground.tasks.reading import Table
-    from playground.tasks.score import Scorer
+    from playground.tasks.score import Engine, Scorer
 
 Function = Callable[[argparse.Namespace], None]
 
@@ -79,10 +79,12 @@ def score_rows(
     *,
     text_column: str | None = None,
     usual: Callable[[Sequence[str]], dict[str, str]] | None = None,
+    engine: Engine | None = None,
 ) -> None:
     """Score the rows that the table options name; ``scorer`` loads the model, after all checks.
 
-    usual: which of the columns that are there fill the slots that no option names.
+    usual: which of the columns that are there fill the slots that no option names. engine: where the
+    windows are scored, if not in this process.
     """
     named = assignments(options.columns)
     check_input(options)
@@ -105,6 +107,7 @@ def score_rows(
                 format=format,
                 limit=options.limit,
                 fresh=options.fresh,
+                engine=engine,
                 notify=tell,
                 progress=progress,
             )

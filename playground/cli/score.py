@@ -6,12 +6,13 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from playground.cli.parts import add_command, add_table_options, score_rows
+from playground.cli.parts import add_command, add_table_options, count, score_rows
+from playground.errors import PlaygroundError, shorten
 from playground.prompts import AGGREGATIONS, CALIBRATIONS, Prompt
 
 if TYPE_CHECKING:
     from playground.engine import Prompting
-    from playground.tasks.score import PromptScorer
+    from playground.tasks.score import Engine, PromptScorer
 
 _EXAMPLES = """\
 examples:
@@ -20,10 +21,12 @@ examples:
   playground score pairs.tsv --prompt nli --columns premise=sentence1 hypothesis=sentence2 -o out.tsv
   playground score --dataset stanfordnlp/snli --split validation --prompt nli -o snli.csv
   cat reviews.csv | playground score - --format csv --prompt sentiment | head
+  playground score corpus.jsonl --prompt sentiment -o scored.jsonl --engine ray --ray-address auto
 
 The output has the input's columns, then prediction, p_<label> for each label, tokens, dropped and
 error. In CSV and TSV a text that a spreadsheet would run (=1+1) gets a ' in front. A run that was
-stopped is continued by the same command.
+stopped is continued by the same command. --engine ray scores on a Ray cluster (the extra "ray"), a
+model a worker, and writes the same rows in the same order.
 """
 
 
@@ -41,17 +44,32 @@ def add(commands: Any) -> None:
     score.add_argument("--model", help="a shipped name, a hub id or a folder")
     score.add_argument("--device", help="cpu, cuda, mps or auto")
     score.add_argument("--dtype", choices=("float32", "bfloat16", "auto"), help="precision")
+    score.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="this process, or Ray Data (local)",
+    )
+    score.add_argument(
+        "--workers", type=count, metavar="N", help="ray: models at work, one a core or GPU (all)"
+    )
+    score.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="ray: a running cluster, or auto; else one for the run",
+    )
 
 
 def _score(options: argparse.Namespace) -> None:
     prompt = _prompt(options)
+    engine = _engine(options, prompt)
 
     def scorer() -> PromptScorer:
         from playground.tasks.score import PromptScorer
 
         return PromptScorer(_prompting(options), prompt)
 
-    score_rows(options, scorer, prompt.template, text_column=options.text_column)
+    score_rows(options, scorer, prompt.template, text_column=options.text_column, engine=engine)
 
 
 def _prompt(options: argparse.Namespace) -> Prompt:
@@ -72,4 +90,29 @@ def _prompting(options: argparse.Namespace) -> Prompting:
     from playground.settings import settings
 
     choose_threads(settings())
-    return Prompting(options.model, device=options.device, dtype=options.dtype)
+    # on a cluster the workers compute, and this machine may have none of their GPUs
+    device = "cpu" if options.engine == "ray" else options.device
+    return Prompting(options.model, device=device, dtype=options.dtype)
+
+
+def _engine(options: argparse.Namespace, prompt: Prompt) -> Engine | None:
+    """Return where windows are scored, None for this process."""
+    if options.engine == "local":
+        if options.workers or options.ray_address:
+            raise PlaygroundError(
+                "--workers and --ray-address belong to --engine ray; add it, or leave them out."
+            )
+        return None
+    from playground.settings import settings
+    from playground.tasks.ray_engine import PromptWorker, RayEngine
+
+    device = options.device or settings().device
+    gpu = device.partition(":")[0] == "cuda"
+    if not gpu and device not in ("auto", "cpu"):
+        raise PlaygroundError(
+            f"--engine ray works on cpu or cuda, not on {shorten(device)}; choose one with --device."
+        )
+    worker = PromptWorker(
+        options.model, prompt, settings(), "cuda" if gpu else "cpu", options.dtype
+    )
+    return RayEngine(worker, workers=options.workers, address=options.ray_address, gpu=gpu)

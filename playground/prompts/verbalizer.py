@@ -159,13 +159,6 @@ class Verbalizer:
             for label, words in self.labels.items()
         }
 
-    def find(self, word: str) -> str | None:
-        """Return the label that holds ``word``, or None."""
-        for label, words in self.labels.items():
-            if any(entry.text == word for entry in words):
-                return label
-        return None
-
 
 def _label_name(label: object) -> str:
     if not isinstance(label, str) or not label.strip():

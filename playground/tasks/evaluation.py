@@ -25,7 +25,7 @@ _SHOWN = 5
 class LabelledRows:
     """Rows with gold labels: texts by slot, and places (N,) in ``labels``.
 
-    faulty counts the rows left out, and ``problems`` says what was wrong with the first of them.
+    faulty counts the rows left out, and ``problems`` says what was wrong with the first of each kind.
     """
 
     name: str
@@ -87,7 +87,7 @@ def read_labelled(
     place = _places(labels, label_names or {}, tuple(table.label_names.get(label_column, ())))
     rows: list[dict[str, str]] = []
     gold: list[int] = []
-    problems: list[str] = []
+    problems: dict[str, str] = {}  # the first row of each kind
     faulty = 0
     for number, record in enumerate(table.records(), start=1):
         if limit is not None and len(rows) >= limit:
@@ -100,13 +100,14 @@ def read_labelled(
         except PlaygroundError as error:
             faulty += 1
             if len(problems) < _SHOWN:
-                problems.append(f"row {number}: {error}")
+                problems.setdefault(str(error), f"row {number}: {error}")
             continue
         rows.append(row)
         gold.append(where)
     if not rows:
-        raise PlaygroundError(f"{table.name} has no row that can be used. {problems[0]}")
-    return LabelledRows(table.name, labels, rows, np.array(gold), faulty, tuple(problems))
+        first = next(iter(problems.values()))
+        raise PlaygroundError(f"{table.name} has no row that can be used. {first}")
+    return LabelledRows(table.name, labels, rows, np.array(gold), faulty, tuple(problems.values()))
 
 
 def _places(
@@ -122,7 +123,15 @@ def _places(
         known[theirs.strip().lower()] = known[ours.lower()]
 
     def place(value: Any) -> int:
-        text = "" if value is None else str(value).strip()
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # a column of numbers with gaps is one of floats in parquet
+        if not isinstance(value, str | int | float | np.number | type(None)):
+            raise PlaygroundError(
+                f"The label {shorten(value)} is a {type(value).__name__}; it must be a text or a number."
+            )
+        text = "" if value is None or value != value else str(value).strip()
+        if not text:
+            raise PlaygroundError("The row has no label.")
         if text.lower() in known:
             return known[text.lower()]
         if text.isascii() and text.isdigit() and int(text) < len(classes):

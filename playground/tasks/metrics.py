@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,13 @@ class Metrics:
 
     confusion: [gold][predicted], the last column rows that could not be scored. majority and random:
     what the commonest label and a fair draw would get. calibration_error: see
-    :func:`calibration_error`; bins: its reliability diagram.
+    :func:`calibration_error`; bins: its reliability diagram. Intervals are drawn when they are asked for.
     """
 
     rows: int
     failed: int
     accuracy: float
-    accuracy_interval: Interval
     macro_f1: float
-    macro_f1_interval: Interval
     precision: tuple[float, ...]
     recall: tuple[float, ...]
     support: tuple[int, ...]
@@ -48,9 +47,23 @@ class Metrics:
     majority: float
     random: float
 
+    @cached_property
+    def accuracy_interval(self) -> Interval:
+        """Where the accuracy would lie on other rows."""
+        hits = sum(row[place] for place, row in enumerate(self.confusion))
+        return _share_interval(hits, self.rows)
+
+    @cached_property
+    def macro_f1_interval(self) -> Interval:
+        """Where the macro-F1 would lie on other rows."""
+        return _percentiles(_resampled_f1(np.array(self.confusion)))
+
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as plain values."""
-        return asdict(self)
+        return asdict(self) | {
+            "accuracy_interval": self.accuracy_interval,
+            "macro_f1_interval": self.macro_f1_interval,
+        }
 
 
 @dataclass(frozen=True)
@@ -75,34 +88,27 @@ class Comparison:
 
 def measure(probabilities: np.ndarray, gold: Sequence[int] | np.ndarray) -> Metrics:
     """Return the metrics of probabilities (N, C) against gold places (N,); NaN rows failed."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     right = np.asarray(gold, dtype=int)
-    labels = probabilities.shape[1]
+    count = probabilities.shape[1]
     found = predicted(probabilities)
-    places = list(range(labels))
-    precision, recall, _, support = precision_recall_fscore_support(
-        right, found, labels=places, zero_division=0.0
-    )
-    table = confusion_matrix(right, found, labels=[*places, -1])[:labels]  # (C, C + 1)
     scored = found >= 0
+    pairs = right * (count + 1) + np.where(scored, found, count)
+    table = np.bincount(pairs, minlength=count * (count + 1)).reshape(count, count + 1)
+    hits, support, taken = np.diag(table), table.sum(1), table[:, :count].sum(0)
     error, bins = calibration_error(probabilities[scored], right[scored])
-    accuracies, f1s = _resampled(table)
     return Metrics(
         rows=len(right),
         failed=int((~scored).sum()),
-        accuracy=float((found == right).mean()),
-        accuracy_interval=_percentiles(accuracies),
+        accuracy=float(hits.sum() / len(right)),
         macro_f1=float(_macro_f1(table[None])[0]),
-        macro_f1_interval=_percentiles(f1s),
-        precision=tuple(precision.tolist()),
-        recall=tuple(recall.tolist()),
-        support=tuple(int(count) for count in support),
+        precision=_shares(hits, taken),
+        recall=_shares(hits, support),
+        support=tuple(support.tolist()),
         confusion=tuple(tuple(row) for row in table.tolist()),
         calibration_error=error,
         bins=bins,
-        majority=float(np.bincount(right, minlength=labels).max() / len(right)),
-        random=1 / labels,
+        majority=float(support.max() / len(right)),
+        random=1 / count,
     )
 
 
@@ -169,8 +175,7 @@ def _split(first: np.ndarray, second: np.ndarray, gold: np.ndarray) -> tuple[int
 def share_interval(right: Sequence[bool] | np.ndarray, *, seed: int = SEED) -> Interval:
     """Return the 95 % percentile bootstrap interval of a share of rows (N,), 1,000 resamples."""
     rows = np.asarray(right)
-    draws = np.random.default_rng(seed).binomial(len(rows), float(rows.mean()), RESAMPLES)
-    return _percentiles(draws / len(rows))
+    return _share_interval(int(rows.sum()), len(rows), seed=seed)
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, *, seed: int = SEED) -> Interval:
@@ -208,16 +213,24 @@ def calibration_error(
     )
 
 
-def _resampled(confusion: np.ndarray, *, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
-    """Return accuracy and macro-F1 of rows drawn with replacement, (1000,) each.
+def _share_interval(hits: int, rows: int, *, seed: int = SEED) -> Interval:
+    # rows drawn with replacement: only the count of hits matters
+    return _percentiles(np.random.default_rng(seed).binomial(rows, hits / rows, RESAMPLES) / rows)
+
+
+def _resampled_f1(confusion: np.ndarray, *, seed: int = SEED) -> np.ndarray:
+    """Return the macro-F1 of rows drawn with replacement, (1000,).
 
     A draw of rows is a draw of cells of the confusion matrix (C, C + 1), which is quicker.
     """
     rows = confusion.sum()
     draws = np.random.default_rng(seed).multinomial(rows, confusion.ravel() / rows, RESAMPLES)
-    tables = draws.reshape(RESAMPLES, *confusion.shape)
-    hits = np.diagonal(tables, axis1=1, axis2=2).sum(-1)
-    return hits / rows, _macro_f1(tables)
+    return _macro_f1(draws.reshape(RESAMPLES, *confusion.shape))
+
+
+def _shares(parts: np.ndarray, whole: np.ndarray) -> tuple[float, ...]:
+    """Return parts / whole, 0 where the whole is 0."""
+    return tuple(np.divide(parts, whole, out=np.zeros(len(parts)), where=whole > 0).tolist())
 
 
 def _macro_f1(tables: np.ndarray) -> np.ndarray:

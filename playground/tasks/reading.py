@@ -8,13 +8,10 @@ cannot be read costs its own row and no other.
 
 from __future__ import annotations
 
-import csv
 import glob
 import io
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from lzma import LZMAError
 from pathlib import Path
@@ -22,21 +19,13 @@ from typing import Any, BinaryIO
 
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Template
+from playground.tasks.text_rows import Record, parse_lines
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SUFFIXES |= {".parquet": "parquet", ".pq": "parquet"}
 _COMPRESSED = {".gz", ".bz2", ".xz"}
 _PEEK = 100  # rows without a value before a table counts as unreadable
-_DELIMITERS = (",", ";", "\t")  # on a tie the first wins
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row: its values by column, or what can be saved of them and the reason it is unusable."""
-
-    values: dict[str, Any]
-    error: str | None = None
 
 
 class Table:
@@ -73,6 +62,15 @@ class Table:
             raise PlaygroundError(f"{name} cannot be read. {seen[0].error or 'It has no columns.'}")
         self.columns = tuple(seen[-1].values)
         self._opened: Iterator[Record] | None = chain(seen, records)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the table can be read again from its start."""
+        return self._repeatable
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to read the table from its start."""
+        return self.__dict__ | {"_opened": None}
 
     def records(self) -> Iterator[Record]:
         """Return the rows from the first; PlaygroundError for a second reading of standard input."""
@@ -139,7 +137,7 @@ def format_of(path: str | Path) -> str | None:
 def read_file(path: str, *, format: str | None = None, encoding: str = "utf-8") -> Table:
     """Return the table of a local file, its format told by its suffix unless given."""
     name = f"The file {shorten(path, 120)}"
-    file = Path(path).expanduser()
+    file = Path(path).expanduser().absolute()  # another process may stand in another folder
     if file.is_dir():
         raise PlaygroundError(f"{name} is a folder; give a file, or --dataset for a data set.")
     if not file.is_file():
@@ -214,78 +212,6 @@ def _class_names(features: Any) -> dict[str, Sequence[str]]:
         for name, kind in (features or {}).items()
         if isinstance(kind, datasets.ClassLabel)
     }
-
-
-def parse_lines(lines: Iterable[str], format: str) -> Iterator[Record]:
-    """Yield the records of CSV, TSV or JSON Lines text, given line by line with line breaks."""
-    if format == "jsonl":
-        return _parse_jsonl(lines)
-    return _parse_csv(lines, "\t" if format == "tsv" else None)
-
-
-def _parse_jsonl(lines: Iterable[str]) -> Iterator[Record]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            yield Record({}, f"Line {number} is not JSON: {shorten(line)}.")
-            continue
-        if isinstance(values, dict):
-            yield Record(values)
-        else:
-            yield Record({}, f"Line {number} is not a JSON object: {shorten(line)}.")
-
-
-def _parse_csv(lines: Iterable[str], delimiter: str | None) -> Iterator[Record]:
-    rest = iter(lines)
-    head = next((line for line in rest if line.strip()), None)
-    if head is None:
-        return
-    reader = csv.reader(chain([head], rest), delimiter=delimiter or _delimiter(head))
-    columns = _unique(next(reader))
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Record(dict.fromkeys(columns, ""), f"Line {reader.line_num}: {error}.")
-            continue
-        if not cells:
-            continue  # a blank line
-        values = dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False))
-        if len(cells) == len(columns):
-            yield Record(values)
-        else:
-            yield Record(
-                values,
-                f"Line {reader.line_num} has {len(cells)} cell{'s'[: len(cells) != 1]} and the "
-                f"header has {len(columns)}; quote text that holds a delimiter or a quote.",
-            )
-
-
-def _delimiter(head: str) -> str:
-    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([head], delimiter=mark))))
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """Return column names with _2, _3 ... added to those that stand there already."""
-    result: list[str] = []
-    for name in names:
-        result.append(free_name(name.strip(), result))
-    return result
-
-
-def free_name(name: str, taken: Iterable[str]) -> str:
-    """Return ``name``, or the first of ``name_2``, ``name_3`` ... that is not taken."""
-    used = set(taken)
-    candidate, number = name, 1
-    while candidate in used:
-        number += 1
-        candidate = f"{name}_{number}"
-    return candidate
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -18,15 +18,23 @@ import torch
 
 import playground
 from playground.engine import Prompting, Scores
-from playground.errors import PlaygroundError, shorten
+from playground.errors import PlaygroundError
 from playground.prompts import Prompt, Template
 from playground.settings import Settings
 from playground.tasks import writing
 from playground.tasks.partial import Journal, PartialFile
-from playground.tasks.reading import Record, Table, column_map, free_name
+from playground.tasks.reading import Record, Table, column_map
+from playground.tasks.windows import (
+    Layout,
+    Progress,
+    Scorer,
+    Window,
+    cut,
+    digestible,
+    score_window,
+)
 
 Notify = Callable[[str], None]
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -43,43 +51,16 @@ class ScoreSummary:
     lost_fields: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """The columns of the output: those of the input, then ours, by what they hold."""
-
-    given: tuple[str, ...]
-    added: dict[str, str]
-    format: str
+class Engine(Protocol):
+    """Where windows are scored, if not in this process; ``mark`` tells apart engines whose numbers differ."""
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (*self.given, *self.added.values())
-
-
-@dataclass
-class _Window:
-    """Scored rows, ready to be written."""
-
-    records: list[Record]
-    rows: list[dict[str, Any]]
-    found: list[dict[str, Any]]
-    failed: int
-
-
-class Scorer(Protocol):
-    """What scores rows: its template names the texts that a row must have, its labels the columns.
-
-    ``fingerprint`` tells apart what must not stand in one file.
-    """
-
-    @property
-    def template(self) -> Template: ...
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-    @property
-    def settings(self) -> Settings: ...
-    def fingerprint(self) -> dict[str, Any]: ...
-    def score(self, rows: list[dict[str, Any]], progress: Callable[[int, int], None]) -> Scores: ...
+    def mark(self) -> dict[str, Any]: ...
+    def windows(
+        self, scorer: Scorer, layout: Layout, table: Table, *, start: int, stop: int | None
+    ) -> Iterator[Window]:
+        """Yield the windows of the rows from ``start`` to ``stop``, scored, in the order of the table."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -128,6 +109,7 @@ def score_table(
     format: str | None = None,
     limit: int | None = None,
     fresh: bool = False,
+    engine: Engine | None = None,
     notify: Notify | None = None,
     progress: Progress | None = None,
 ) -> ScoreSummary:
@@ -137,16 +119,17 @@ def score_table(
     resumable: a run stopped at any moment is continued by the same call and ends in the same bytes,
     unless ``fresh`` is asked for, or the rows done, the scorer or an option are others.
     columns: template slot to input column, slots by their own name where left out. The columns added
-    are prediction, p_<label> for each label, tokens, dropped and error. ``notify`` is told a sentence
-    at a time, ``progress`` the rows done. Memory does not grow with the rows.
+    are prediction, p_<label> for each label, tokens, dropped and error. ``engine`` scores the windows
+    elsewhere than in this process, such as on a Ray cluster. ``notify`` is told a sentence at a time,
+    ``progress`` the rows done. Memory does not grow with the rows.
 
     Raises PlaygroundError for what no row can be scored with, or where the output cannot be written.
     """
     say = notify or (lambda sentence: None)
     mapping = column_map(scorer.template, table.columns, columns=columns)
     kind = format or ("csv" if not isinstance(out, str | Path) else writing.output_format(out))
-    layout = _layout(table, scorer.labels, kind, say)
-    run = _Run(scorer, table, mapping, layout, limit, progress)
+    layout = Layout.of(table, scorer.labels, kind, mapping, say)
+    run = _Run(scorer, table, layout, limit, progress, engine)
     if not isinstance(out, str | Path):
         return run.to_stream(out)
     partial = PartialFile(out)
@@ -170,8 +153,8 @@ class Scored:
     done: int
     failed: int
     data: bytes
-    given: list[dict[str, Any]]
-    found: list[dict[str, Any]]
+    given: tuple[dict[str, Any], ...]
+    found: tuple[dict[str, Any], ...]
 
 
 def score_parts(
@@ -189,15 +172,14 @@ def score_parts(
     are made of the rows of a part, so the sixth digit may differ from a run with larger windows.
     """
     mapping = column_map(scorer.template, table.columns, columns=columns)
-    layout = _layout(table, scorer.labels, format, lambda sentence: None)
-    run = _Run(scorer, table, mapping, layout, limit, None, rows_at_once)
-    data = writing.header(layout.columns, format)
+    layout = Layout.of(table, scorer.labels, format, mapping, lambda sentence: None)
+    data = layout.header()
     done = failed = 0
-    for window in run.windows(islice(table.records(), limit), 0):
-        data += writing.encode(window.rows, layout.columns, format)
-        done, failed = done + len(window.rows), failed + window.failed
-        given = [record.values for record in window.records]
-        yield Scored(done, failed, data, given, window.found)
+    for records in cut(islice(table.records(), limit), rows_at_once):
+        window = score_window(scorer, layout, records)
+        data += window.data
+        done, failed = done + window.rows, failed + window.failed
+        yield Scored(done, failed, data, window.given, window.found)
         data = b""
 
 
@@ -208,25 +190,23 @@ class _Run:
         self,
         scorer: Scorer,
         table: Table,
-        mapping: Mapping[str, str],
-        layout: _Layout,
+        layout: Layout,
         limit: int | None,
         progress: Progress | None,
-        rows_at_once: int | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        self.rows_at_once = rows_at_once or scorer.settings.window_rows
-        self.scorer, self.table, self.mapping = scorer, table, mapping
-        self.layout, self.limit = layout, limit
+        self.scorer, self.table, self.layout, self.limit = scorer, table, layout, limit
         self.progress = progress or (lambda rows: None)
+        self.engine = engine
         self.lost: dict[str, None] = {}
 
     def to_stream(self, stream: BinaryIO) -> ScoreSummary:
         start = time.perf_counter()
-        _put(stream, writing.header(self.layout.columns, self.layout.format))
+        _put(stream, self.layout.header())
         rows = failed = 0
-        for window in self.windows(islice(self.table.records(), self.limit), 0):
-            _put(stream, writing.encode(window.rows, self.layout.columns, self.layout.format))
-            rows, failed = rows + len(window.rows), failed + window.failed
+        for window in self._windows(islice(self.table.records(), self.limit), 0):
+            _put(stream, window.data)
+            rows, failed = rows + window.rows, failed + window.failed
         return ScoreSummary(rows, failed, 0, time.perf_counter() - start, tuple(self.lost))
 
     def to_file(self, partial: PartialFile, *, fresh: bool, say: Notify) -> ScoreSummary:
@@ -235,19 +215,17 @@ class _Run:
         resumed = journal.rows
         partial.begin(journal)
         if not resumed:
-            partial.append(writing.header(self.layout.columns, self.layout.format), journal)
+            partial.append(self.layout.header(), journal)
         self.progress(resumed)
-        for window in self.windows(records, resumed):
-            for record in window.records:
-                digest.update(_digestible(record))
+        for window in self._windows(records, resumed):
+            digest.update(window.digestible)
             journal = Journal(
                 journal.fingerprint,
-                rows=journal.rows + len(window.rows),
+                rows=journal.rows + window.rows,
                 digest=digest.hexdigest(),
                 failed=journal.failed + window.failed,
             )
-            data = writing.encode(window.rows, self.layout.columns, self.layout.format)
-            partial.append(data, journal)
+            partial.append(window.data, journal)
         partial.finish()
         seconds = time.perf_counter() - start
         return ScoreSummary(journal.rows, journal.failed, resumed, seconds, tuple(self.lost))
@@ -268,7 +246,7 @@ class _Run:
             digest = hashlib.sha256()
             records = islice(self.table.records(), self.limit)
             for record in islice(records, old.rows):
-                digest.update(_digestible(record))
+                digest.update(digestible(record))
             if digest.hexdigest() == old.digest:
                 say(f"Continuing {partial.shown}: {old.rows:,} rows were done before.")
                 return old, digest, records
@@ -281,66 +259,35 @@ class _Run:
         what = {
             "versions": [playground.__version__, torch.__version__],
             **self.scorer.fingerprint(),
+            **({} if self.engine is None else self.engine.mark),
             "windows": [settings.window_rows, settings.batch_tokens, settings.max_text_chars],
-            "columns": [self.mapping, self.layout.columns, self.layout.format],
+            "columns": [self.layout.mapping, self.layout.columns, self.layout.format],
             "limit": self.limit,
         }
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
-    def windows(self, records: Iterator[Record], done: int) -> Iterator[_Window]:
+    def _windows(self, records: Iterator[Record], done: int) -> Iterator[Window]:
         """Yield the records in windows, scored; ``done`` rows stand before them."""
-        while window := list(islice(records, self.rows_at_once)):
-            yield self._score(window, done)
-            done += len(window)
+        for window in self._scored(records, done):
+            done += window.rows
+            self.lost |= dict.fromkeys(window.lost)
             self.progress(done)
+            yield window
 
-    def _score(self, window: list[Record], done: int) -> _Window:
-        problems: dict[int, str] = {}
-        texts: list[dict[str, Any]] = []
-        places: list[int] = []
-        for i, record in enumerate(window):
-            absent = [column for column in self.mapping.values() if column not in record.values]
-            if record.error is not None:
-                problems[i] = record.error
-            elif absent:
-                problems[i] = f"This row has no {shorten(absent[0])}."
-            else:
-                places.append(i)
-                texts.append({slot: record.values[c] for slot, c in self.mapping.items()})
-        scores = self.scorer.score(texts, lambda rows, _: self.progress(done + rows))
-        problems |= {places[k]: error for k, error in scores.errors.items()}
-        predictions, probabilities = scores.predictions, scores.probabilities.tolist()
-        names = [f"p_{label}" for label in scores.labels]
-        rows: list[dict[str, Any]] = []
-        additions: list[dict[str, Any]] = []
-        position = {place: k for k, place in enumerate(places)}
-        for i, record in enumerate(window):
-            found: dict[str, Any] = dict.fromkeys(self.layout.added)
-            found |= {"tokens": 0, "dropped": 0, "error": problems.get(i, "")}
-            if (k := position.get(i)) is not None:
-                found |= {"tokens": int(scores.tokens[k]), "dropped": int(scores.dropped[k])}
-                if i not in problems:
-                    found["prediction"] = predictions[k]
-                    # six digits: more would only show the rounding of fp32
-                    found |= zip(names, (float(f"{p:.6g}") for p in probabilities[k]), strict=True)
-            row = dict(record.values)
-            if self.layout.format != "jsonl":
-                self.lost |= dict.fromkeys(key for key in row if key not in self.layout.given)
-            row |= {self.layout.added[name]: value for name, value in found.items()}
-            rows.append(row)
-            additions.append(found)
-        return _Window(window, rows, additions, len(problems))
-
-
-def _layout(table: Table, labels: tuple[str, ...], format: str, say: Notify) -> _Layout:
-    wanted = ["prediction", *(f"p_{label}" for label in labels)]
-    wanted += ["tokens", "dropped", "error"]
-    added: dict[str, str] = {}
-    for name in wanted:
-        added[name] = free_name(name, [*table.columns, *added.values()])
-        if added[name] != name:
-            say(f'The input has a column "{name}"; the new one is "{added[name]}".')
-    return _Layout(table.columns, added, format)
+    def _scored(self, records: Iterator[Record], done: int) -> Iterator[Window]:
+        if self.engine is not None:
+            yield from self.engine.windows(
+                self.scorer, self.layout, self.table, start=done, stop=self.limit
+            )
+            return
+        for window in cut(records, self.scorer.settings.window_rows):
+            yield score_window(
+                self.scorer,
+                self.layout,
+                window,
+                lambda rows, before=done: self.progress(before + rows),
+            )
+            done += len(window)
 
 
 def _put(stream: BinaryIO, data: bytes) -> None:
@@ -353,7 +300,3 @@ def _put(stream: BinaryIO, data: bytes) -> None:
         raise PlaygroundError(
             f"The output cannot be written ({error.strerror}); choose another place."
         ) from None
-
-
-def _digestible(record: Record) -> bytes:
-    return json.dumps([record.values, record.error], default=str).encode() + b"\n"

@@ -220,13 +220,6 @@ def test_the_longest_verbalizer_has_a_text_form_that_is_read_back():
     assert Verbalizer.from_text(verbalizer.to_text()) == verbalizer
 
 
-def test_find_names_the_label_of_a_word():
-    verbalizer = Verbalizer(LABELS)
-    assert verbalizer.find("awful") == "negative"
-    assert verbalizer.find("very good") == "positive"
-    assert verbalizer.find("good") is None
-
-
 def test_verbalizers_are_values_and_their_order_counts():
     verbalizer = Verbalizer(MappingProxyType(LABELS))
     assert verbalizer == Verbalizer(LABELS)

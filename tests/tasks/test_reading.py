@@ -19,12 +19,11 @@ from playground.tasks.reading import (
     Record,
     column_map,
     format_of,
-    free_name,
-    parse_lines,
     read_dataset,
     read_file,
     read_stream,
 )
+from playground.tasks.text_rows import free_name, parse_lines
 
 ROWS = [
     {"text": "good, nice; film", "n": "007"},
@@ -130,7 +129,7 @@ def test_one_bad_line_of_csv_costs_one_row(tmp_path):
 
 def test_a_cell_without_an_end_costs_one_row_and_no_memory(tmp_path):
     path = write(tmp_path / "a.csv", 'text\n"' + "x" * 200_000 + "\ny\n")
-    assert errors(read_file(path)) == ["Line 2: field larger than field limit (131072).", None]
+    assert errors(read_file(path)) == ["Line 2: a cell has more than 131,072 characters.", None]
 
 
 def test_one_bad_line_of_json_costs_one_row(tmp_path):

@@ -320,7 +320,7 @@ def _chooser(most_rows: int) -> str:
     )
     return (
         f'<p class="pp-caption">Labelled rows: one of our sample sets, or a CSV, TSV or JSON Lines file of '
-        f"up to {most_rows:,} rows. It is kept for this page alone, an hour at most.</p>"
+        f"up to {most_rows:,} rows and {opened_files.MOST_BYTES >> 20} MiB. It is kept for this page alone, an hour at most.</p>"
         f'<div class="pp-examples">{buttons}<label class="pp-file">Open a file…'
         f'<input type="file" data-most="{opened_files.MOST_BYTES}" accept=".csv,.tsv,.jsonl,.txt"></label></div>'
     )

@@ -266,7 +266,7 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
 def _chooser(most_rows: int) -> str:
     most = opened_files.MOST_BYTES
     return (
-        f'<p class="pp-caption">A CSV, TSV or JSON Lines file of up to {most_rows:,} rows with the '
+        f'<p class="pp-caption">A CSV, TSV or JSON Lines file of up to {most_rows:,} rows and {most >> 20} MiB with the '
         "columns premise and hypothesis (or sentence1 and sentence2); with a column label, accuracy is "
         "counted too. It is read in the browser; its results are kept for this page alone, half an hour "
         "at most.</p>"

@@ -10,7 +10,7 @@ import numpy as np
 
 from playground.engine.classifier import log_softmax
 from playground.errors import PlaygroundError
-from playground.tasks.metrics import SEED, calibration_error, share_interval
+from playground.tasks.metrics import SEED, calibration_error, measure
 from playground.tasks.nli.classifier import NliClassifier
 from playground.tasks.nli.pairs import LABELS, Pairs
 
@@ -90,36 +90,25 @@ def summarize(
     logits: np.ndarray, gold: np.ndarray, temperature: float = 1.0, dropped: int = 0
 ) -> Evaluation:
     """Return the numbers for logits (N, 3) and gold places (N,); NaN rows failed."""
-    failed = np.isnan(logits[:, 0])
-    usable = np.where(failed[:, None], 0.0, logits)
-    found = np.where(failed, -1, usable.argmax(1))
-    right = found == gold
-    count = len(LABELS)
-    confusion = np.zeros((count, count), dtype=int)
-    np.add.at(confusion, (gold[~failed], found[~failed]), 1)
-    hits = np.diag(confusion)
-
-    def share(totals: np.ndarray) -> dict[str, float]:
-        parts = np.divide(hits, totals, out=np.zeros(count), where=totals > 0)
-        return dict(zip(LABELS, parts.tolist(), strict=True))
-
-    cold, warm = log_softmax(usable[~failed]), log_softmax(usable[~failed] / temperature)
-    kept = gold[~failed]
+    cold, warm = log_softmax(logits), log_softmax(logits / temperature)
+    found = measure(np.exp(warm), gold)
+    scored = ~np.isnan(logits[:, 0])
+    kept = gold[scored]
     return Evaluation(
-        pairs=len(gold),
-        accuracy=float(right.mean()),
-        interval=share_interval(right),
-        majority=float(np.bincount(gold, minlength=count).max() / len(gold)),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-        precision=share(confusion.sum(0)),
-        recall=share(np.bincount(gold, minlength=count)),
-        nll=negative_log_likelihood(warm, kept),
-        raw_nll=negative_log_likelihood(cold, kept),
-        calibration_error=calibration_error(np.exp(warm), kept)[0],
-        raw_calibration_error=calibration_error(np.exp(cold), kept)[0],
+        pairs=found.rows,
+        accuracy=found.accuracy,
+        interval=found.accuracy_interval,
+        majority=found.majority,
+        confusion=tuple(row[:-1] for row in found.confusion),  # failed pairs are counted apart
+        precision=dict(zip(LABELS, found.precision, strict=True)),
+        recall=dict(zip(LABELS, found.recall, strict=True)),
+        nll=negative_log_likelihood(warm[scored], kept),
+        raw_nll=negative_log_likelihood(cold[scored], kept),
+        calibration_error=found.calibration_error,
+        raw_calibration_error=calibration_error(np.exp(cold[scored]), kept)[0],
         temperature=temperature,
         dropped=dropped,
-        failed=int(failed.sum()),
+        failed=found.failed,
     )
 
 

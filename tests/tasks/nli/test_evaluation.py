@@ -10,7 +10,7 @@ import pytest
 from playground.engine.classifier import log_softmax
 from playground.errors import PlaygroundError
 from playground.tasks import metrics
-from playground.tasks.metrics import share_interval as bootstrap
+from playground.tasks.metrics import share_interval
 from playground.tasks.nli import LABELS, Pairs
 from playground.tasks.nli.evaluation import (
     HIDDEN,
@@ -106,8 +106,8 @@ def test_the_numbers_are_json_and_text():
 @pytest.mark.parametrize("count", [20, 400])
 def test_the_interval_is_seeded_and_that_of_resampled_rows(share, count):
     right = np.arange(count) < share * count
-    low, high = bootstrap(right)
-    assert bootstrap(right) == (low, high)
+    low, high = share_interval(right)
+    assert share_interval(right) == (low, high)
     assert low <= right.mean() <= high
     draw = np.random.default_rng(7)
     means = [right[draw.integers(0, count, count)].mean() for _ in range(4000)]
@@ -116,8 +116,8 @@ def test_the_interval_is_seeded_and_that_of_resampled_rows(share, count):
 
 
 def test_the_interval_of_a_sure_thing_is_a_point():
-    assert bootstrap(np.ones(10, dtype=bool)) == (1.0, 1.0)
-    assert bootstrap(np.zeros(10, dtype=bool)) == (0.0, 0.0)
+    assert share_interval(np.ones(10, dtype=bool)) == (1.0, 1.0)
+    assert share_interval(np.zeros(10, dtype=bool)) == (0.0, 0.0)
 
 
 # ---- calibration --------------------------------------------------------------------------------
