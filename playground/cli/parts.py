@@ -14,7 +14,7 @@ from playground.errors import PlaygroundError, shorten
 if TYPE_CHECKING:
     from playground.prompts import Template
     from playground.tasks.reading import Table
-    from playground.tasks.score import Engine, Scorer
+    from playground.tasks.score import Engine, Scorer, ScoreSummary
 
 Function = Callable[[argparse.Namespace], None]
 
@@ -111,12 +111,17 @@ def score_rows(
                 notify=tell,
                 progress=progress,
             )
+    tell_summary(summary, options.out)
+
+
+def tell_summary(summary: ScoreSummary, out: str | None) -> None:
+    """Say how a run over a table went."""
     if summary.lost_fields:
         names = ", ".join(shorten(name) for name in summary.lost_fields[:10])
         say(f"Fields that the first row does not have were left out: {names}; .jsonl keeps them.")
     done = summary.rows - summary.resumed
     speed = f"{done / summary.seconds:,.0f} rows/s" if done and summary.seconds else "nothing to do"
-    where = f" to {options.out}" if options.out not in (None, "-") else ""
+    where = f" to {out}" if out not in (None, "-") else ""
     shown = "1 row" if summary.rows == 1 else f"{summary.rows:,} rows"
     say(f"Scored {shown}{where}, {summary.failed:,} with an error ({speed}).")
 

@@ -26,6 +26,7 @@ from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.settings import Settings
 from playground.tasks.reading import Table
+from playground.tasks.text_rows import Record
 from playground.tasks.windows import Layout, Scorer, Window, cut, score_window
 
 _KNOCK_SECONDS = 5
@@ -86,10 +87,18 @@ class RayEngine:
         return {"workers": "cuda"} if self.gpu else {}
 
     def windows(
-        self, scorer: Scorer, layout: Layout, table: Table, *, start: int, stop: int | None
+        self,
+        scorer: Scorer,
+        layout: Layout,
+        table: Table,
+        records: Iterator[Record],
+        *,
+        start: int,
+        stop: int | None,
     ) -> Iterator[Window]:
         """Yield the windows of the rows from ``start`` to ``stop``, scored, in the order of the table.
 
+        The cluster reads the table itself, and no row of ``records``.
         Raises PlaygroundError for a cluster that is not there or has no room, a worker that cannot
         open the model or has another version of it, and one that dies again and again.
         """

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -26,6 +26,7 @@ from playground.tasks.partial import Journal, PartialFile
 from playground.tasks.reading import Record, Table, column_map
 from playground.tasks.windows import (
     Layout,
+    Marked,
     Progress,
     Scorer,
     Window,
@@ -52,14 +53,24 @@ class ScoreSummary:
 
 
 class Engine(Protocol):
-    """Where windows are scored, if not in this process; ``mark`` tells apart engines whose numbers differ."""
+    """What turns rows into windows, here or elsewhere; ``mark`` tells apart engines whose numbers differ."""
 
     @property
     def mark(self) -> dict[str, Any]: ...
     def windows(
-        self, scorer: Scorer, layout: Layout, table: Table, *, start: int, stop: int | None
+        self,
+        scorer: Any,
+        layout: Layout,
+        table: Table,
+        records: Iterator[Record],
+        *,
+        start: int,
+        stop: int | None,
     ) -> Iterator[Window]:
-        """Yield the windows of the rows from ``start`` to ``stop``, scored, in the order of the table."""
+        """Yield the windows of the rows from ``start`` to ``stop``, in the order of the table.
+
+        ``records`` are those rows, for an engine that does not read the table itself.
+        """
         ...
 
 
@@ -129,7 +140,30 @@ def score_table(
     mapping = column_map(scorer.template, table.columns, columns=columns)
     kind = format or ("csv" if not isinstance(out, str | Path) else writing.output_format(out))
     layout = Layout.of(table, scorer.labels, kind, mapping, say)
-    run = _Run(scorer, table, layout, limit, progress, engine)
+    return run_windows(
+        scorer, engine or _Here(progress), layout, table, out,
+        limit=limit, fresh=fresh, notify=notify, progress=progress,
+    )  # fmt: skip
+
+
+def run_windows(
+    source: Marked,
+    engine: Engine,
+    layout: Layout,
+    table: Table,
+    out: str | Path | BinaryIO,
+    *,
+    limit: int | None = None,
+    fresh: bool = False,
+    notify: Notify | None = None,
+    progress: Progress | None = None,
+) -> ScoreSummary:
+    """Write what ``engine`` makes of the rows of ``table`` to ``out``, resumable as ever.
+
+    ``source`` tells apart what must not stand in one file. The rest is as :func:`score_table` says.
+    """
+    say = notify or (lambda sentence: None)
+    run = _Run(source, table, layout, limit, progress, engine)
     if not isinstance(out, str | Path):
         return run.to_stream(out)
     partial = PartialFile(out)
@@ -188,14 +222,14 @@ class _Run:
 
     def __init__(
         self,
-        scorer: Scorer,
+        source: Marked,
         table: Table,
         layout: Layout,
         limit: int | None,
         progress: Progress | None,
-        engine: Engine | None = None,
+        engine: Engine,
     ) -> None:
-        self.scorer, self.table, self.layout, self.limit = scorer, table, layout, limit
+        self.source, self.table, self.layout, self.limit = source, table, layout, limit
         self.progress = progress or (lambda rows: None)
         self.engine = engine
         self.lost: dict[str, None] = {}
@@ -255,11 +289,11 @@ class _Run:
 
     def _fingerprint(self) -> str:
         """Return what must be the same for rows of two runs to stand in one file."""
-        settings = self.scorer.settings
+        settings = self.source.settings
         what = {
             "versions": [playground.__version__, torch.__version__],
-            **self.scorer.fingerprint(),
-            **({} if self.engine is None else self.engine.mark),
+            **self.source.fingerprint(),
+            **self.engine.mark,
             "windows": [settings.window_rows, settings.batch_tokens, settings.max_text_chars],
             "columns": [self.layout.mapping, self.layout.columns, self.layout.format],
             "limit": self.limit,
@@ -268,24 +302,37 @@ class _Run:
 
     def _windows(self, records: Iterator[Record], done: int) -> Iterator[Window]:
         """Yield the records in windows, scored; ``done`` rows stand before them."""
-        for window in self._scored(records, done):
+        for window in self.engine.windows(
+            self.source, self.layout, self.table, records, start=done, stop=self.limit
+        ):
             done += window.rows
             self.lost |= dict.fromkeys(window.lost)
             self.progress(done)
             yield window
 
-    def _scored(self, records: Iterator[Record], done: int) -> Iterator[Window]:
-        if self.engine is not None:
-            yield from self.engine.windows(
-                self.scorer, self.layout, self.table, start=done, stop=self.limit
-            )
-            return
-        for window in cut(records, self.scorer.settings.window_rows):
+
+@dataclass(frozen=True)
+class _Here:
+    """Scores the windows in this process."""
+
+    progress: Progress | None
+    mark: dict[str, Any] = field(default_factory=dict)
+
+    def windows(
+        self,
+        scorer: Scorer,
+        layout: Layout,
+        table: Table,
+        records: Iterator[Record],
+        *,
+        start: int,
+        stop: int | None,
+    ) -> Iterator[Window]:
+        tell = self.progress or (lambda rows: None)
+        done = start
+        for window in cut(records, scorer.settings.window_rows):
             yield score_window(
-                self.scorer,
-                self.layout,
-                window,
-                lambda rows, before=done: self.progress(before + rows),
+                scorer, layout, window, lambda rows, before=done: tell(before + rows)
             )
             done += len(window)
 

@@ -19,19 +19,21 @@ from playground.tasks.text_rows import Record, free_name
 Progress = Callable[[int], None]
 
 
-class Scorer(Protocol):
-    """What scores rows: its template names the texts that a row must have, its labels the columns.
+class Marked(Protocol):
+    """What rows are made with; ``fingerprint`` tells apart what must not stand in one file."""
 
-    ``fingerprint`` tells apart what must not stand in one file.
-    """
+    @property
+    def settings(self) -> Settings: ...
+    def fingerprint(self) -> dict[str, Any]: ...
+
+
+class Scorer(Marked, Protocol):
+    """What scores rows: its template names the texts that a row must have, its labels the columns."""
 
     @property
     def template(self) -> Template: ...
     @property
     def labels(self) -> tuple[str, ...]: ...
-    @property
-    def settings(self) -> Settings: ...
-    def fingerprint(self) -> dict[str, Any]: ...
     def score(self, rows: list[dict[str, Any]], progress: Callable[[int, int], None]) -> Scores: ...
 
 
