@@ -1,22 +1,32 @@
-"""Part of ``bench speed``: all spans of sentences of 25 words, typed, against the tutorial's way."""
+"""Entities: part of ``bench speed``, against the tutorial's way, and of ``bench quality``, against capitals."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from playground import resources
 from playground.bench.baselines import Baselines
-from playground.bench.report import Table
+from playground.bench.report import Cell, Table
 from playground.bench.sentences import sentences
 from playground.bench.timing import Contestant, in_turn
 from playground.engine import Prompting
 from playground.prompts import Prompt
 from playground.tasks.entities import EntityTyper, TypedSpans, all_spans, words
+from playground.tasks.entities.evaluation import evaluate_entities
+from playground.tasks.entities.labelled import read_labelled_texts
+from playground.tasks.entities.typing import is_none
+from playground.tasks.reading import Table as Rows
+from playground.tasks.reading import read_file
+from playground.tasks.text_rows import Record
 
 WORDS, MOST_WORDS, ROUNDS = 25, 4, 5
+_WNUT = {"corporation": "organization", "group": "organization"}
 _OURS, _ONE = "playground, card entity", "playground, tutorial's prompt"
 _TUTORIAL = "tutorial's code and prompt"
 
@@ -86,6 +96,56 @@ def entity_speed(exact: Prompting) -> Table:
             f"{torch.get_num_threads()} torch thread.",
         ),
     )
+
+
+def entity_quality(
+    prompting: Prompting, folder: Path | None, rows: int | None, say: Callable[[str], None]
+) -> Table:
+    """Return typing accuracy and strict F1 on the shipped sentences, and on WNUT17 if it is in ``folder``."""
+    prompt = Prompt.load("entity")
+    typer = EntityTyper(prompting, prompt)
+    types = [name for name in prompt.verbalizer.names if not is_none(name)]
+    own = [Record(row) for row in resources.load_examples("names")]
+    sets: dict[str, tuple[Rows, dict[str, str]]] = {
+        "shipped sentences": (Rows("names", lambda: iter(own)), {})
+    }
+    for part in ("dev", "train"):
+        path = folder / "wnut17" / f"{part}.jsonl.gz" if folder else None
+        if path is not None and path.is_file():
+            sets[f"WNUT17 {part}"] = (read_file(str(path)), _WNUT)
+    lines: list[tuple[Cell, ...]] = []
+    for name, (table, names) in sets.items():
+        say(f"{name}, card entity")
+        labelled = read_labelled_texts(table, types, names=names, limit=rows)
+        report = evaluate_entities(typer, labelled.rows)
+        typing, found = report.typing, report.found
+        lines.append(
+            (
+                name,
+                len(labelled.rows),
+                labelled.entities,
+                typing.majority,
+                typing.accuracy,
+                *typing.accuracy_interval,
+                found.precision,
+                found.recall,
+                found.f1,
+                *found.interval,
+                report.baselines[0].f1,
+                report.baselines[1].f1,
+            )
+        )
+    columns = {
+        "": "", "texts": ",d", "entities": ",d", "majority": ".1%", "typed": ".1%", "from": ".1%",
+        "to": ".1%", "precision": ".1%", "recall": ".1%", "F1": ".1%", "F1 from": ".1%",
+        "F1 to": ".1%", "capitals": ".1%", "candidates": ".1%",
+    }  # fmt: skip
+    notes = (
+        "typed: gold spans, none left out; F1: spans found and typed, strict. capitals and candidates: F1 if "
+        "every capitalised run, or every candidate, is given the commonest type.",
+        "WNUT17: corporation and group are organizations, product and creative work no entities.",
+    )
+    return Table("Entities, card entity", columns, tuple(lines), notes)
 
 
 def _texts():

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from playground import resources
+from playground.bench.entities import entity_quality
 from playground.bench.report import Cell, Report, Table, circumstances
 from playground.engine import Prompting
 from playground.engine.device import choose_threads
@@ -80,6 +81,7 @@ def measure_quality(
     else:
         say("no labelled sets without --data DIR; the shipped sample sets only")
     tables += [_by_kind(prompting), _headlines(prompting)]
+    tables.append(entity_quality(prompting, Path(data) if data is not None else None, rows, say))
     facts = circumstances() | {"interval": f"95%, {RESAMPLES:,} resamples, seed {SEED}"}
     return Report("quality", prompting.backbone.describe(), tuple(tables), facts)
 

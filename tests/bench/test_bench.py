@@ -109,7 +109,7 @@ def test_quality_measures_what_is_there_and_says_what_is_not(tmp_path, prompting
     write_labelled(tmp_path / "sst2" / "dev.jsonl.gz", rows)
     said: list[str] = []
     report = measure_quality(model=None, data=str(tmp_path), rows=None, say=said.append)
-    public, reviews, headlines = report.tables
+    public, reviews, headlines, entities = report.tables
     assert [row[:3] for row in public.rows] == [("SST-2 dev (sentiment)", 4, 0.5)]
     scores = prompting.classify(texts, Prompt.load("sentiment"))
     right = [p == ("positive", "negative")[i % 2] for i, p in enumerate(scores.predictions)]
@@ -117,6 +117,8 @@ def test_quality_measures_what_is_there_and_says_what_is_not(tmp_path, prompting
     assert [row[0] for row in reviews.rows] == ["all", "plain", "mixed", "negation", "irony"]
     assert (reviews.rows[0][1], headlines.rows[0][1]) == (200, 100)
     assert sum("is skipped" in sentence for sentence in said) == 3
+    [(name, texts, *_)] = entities.rows
+    assert (name, texts) == ("shipped sentences", 60)
 
 
 TABLE = Table(

@@ -205,6 +205,46 @@ def test_a_tokenizer_without_a_mask_token_is_refused(plain_of):
         Encoder(tokenizer, 64)
 
 
+@pytest.mark.parametrize("kind", tiny.FAMILIES)
+def test_the_words_beside_a_span_stay_when_a_text_is_cut(kind, plain_of):
+    """A long {before} is cut at its start, {after} and {text} at their end."""
+    tokenizer = plain_of(kind).tokenizer
+    far, near = "the weather is good today. " * 9, "she said that"
+    template = Template("{before}the {mask} {span}{after}")
+    row = {"before": f"{far}{near} ", "span": "Paris", "after": f" was great. {far}"}
+    encoded = Encoder(tokenizer, 40).encode_one(template.render(row))
+    text = f"{row['before']}the {tokenizer.mask_token} Paris{row['after'].rstrip()}"
+    whole = tokenizer(text).input_ids
+    assert len(encoded) == 40
+    assert encoded.dropped == len(whole) - 40
+    (place,) = encoded.mask_positions
+    true_place = whole.index(tokenizer.mask_token_id)
+    # what is kept is one stretch around the span, without its far ends
+    start = true_place - place + 1
+    assert start > 1
+    assert list(encoded.ids) == [whole[0], *whole[start : start + 38], whole[-1]]
+    kept = tokenizer.decode(encoded.ids).lower()
+    assert f"{near} the" in kept
+    assert "paris was great." in kept
+
+
+@pytest.mark.parametrize("kind", tiny.FAMILIES)
+def test_only_what_stands_before_a_span_loses_its_start(kind, plain_of):
+    tokenizer = plain_of(kind).tokenizer
+    encoder = Encoder(tokenizer, 24)
+    far = "good food and " * 20
+    row = {"before": f"bad {far}she said ", "after": f" was great {far}sad", "span": "Rome"}
+    for source, kept, lost in [
+        ("{before}{span} {mask}", "she said", "bad"),
+        ("{mask} {span}{after}", "was great", "sad"),
+    ]:
+        encoded = encoder.encode_one(Template(source).render(row))
+        shown = tokenizer.decode(encoded.ids).lower()
+        assert len(encoded) == 24
+        assert kept in shown
+        assert lost not in shown
+
+
 # ---- free text ----------------------------------------------------------------------------------
 
 
