@@ -65,7 +65,7 @@ def test_the_gradient_foretells_a_small_change(open_model, folder_of, make_promp
     )
     ahead, _ = plain_loss(plain, prompts[1:2], words, GOLD[1:2], (0, place, step))
     behind, _ = plain_loss(plain, prompts[1:2], words, GOLD[1:2], (0, place, -step))
-    assert float(gradient[0] @ step) == pytest.approx(float(ahead - behind) / 2, rel=0.01)
+    assert (gradient[0] @ step).item() == pytest.approx((ahead - behind).item() / 2, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", tiny.ARCHITECTURES)
