@@ -10,7 +10,8 @@ from playground.cli.better import probed, varied
 from playground.cli.parts import (
     add_command,
     add_labelled_input,
-    count,
+    amount,
+    check_folders,
     labelled_rows,
     progress_bar,
     say,
@@ -76,7 +77,7 @@ def add(commands: Any) -> None:
     )
     measure.add_argument(
         "--shots",
-        type=count,
+        type=amount,
         metavar="N",
         help="rows of each label that the weights come from (16)",
     )
@@ -99,6 +100,7 @@ def add(commands: Any) -> None:
 def _eval(options: argparse.Namespace) -> None:
     _check_options(options)
     prompts = [(Path(name).stem, Prompt.load(name)) for name in options.prompt]
+    check_folders(options.json)
     labelled = labelled_rows(options, prompts[0][1])
     if options.sensitivity:
         varied(options, prompts, labelled, _open)

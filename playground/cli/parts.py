@@ -84,6 +84,22 @@ def count(text: str) -> int:
     return int(text)
 
 
+def amount(text: str) -> int:
+    """Return a whole number above 0, of whatever the option counts."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{shorten(text)} is not a whole number above 0")
+    return int(text)
+
+
+def check_folders(*paths: str | None) -> None:
+    """Raise PlaygroundError for an output without its folder, before any work is done for it."""
+    for path in filter(None, paths):
+        if not Path(path).expanduser().absolute().parent.is_dir():
+            raise PlaygroundError(
+                f"The folder of {shorten(path, 120)} is not there; make it first, or give another."
+            )
+
+
 def score_rows(
     options: argparse.Namespace,
     scorer: Callable[[], Scorer],

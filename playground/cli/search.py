@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from playground.cli.parts import (
     add_command,
     add_labelled_input,
-    count,
+    amount,
+    check_folders,
     labelled_rows,
     progress_bar,
     say,
@@ -34,8 +35,9 @@ examples:
   playground search words news.csv --prompt topic --shots 32 --seed 1 --save learned.json
 
 --shots rows of each label are drawn with --seed, and words of one piece are looked for that tell them
-apart. What was found is then measured against the card's own words on all other rows, raw and
-calibrated; "p" is McNemar's test.
+apart. What was found is then measured against the card's own words on all other rows: raw, with
+contextual calibration, and with each word divided by its mean over the texts searched on (corpus), which
+learned words need most. "p" is McNemar's test.
 """
 _TEMPLATE = """\
 examples:
@@ -65,18 +67,20 @@ def add(commands: Any) -> None:
         default="likelihood-ratio",
         help="PETAL or LM-BFF (likelihood-ratio)",
     )
-    words.add_argument("--words", type=count, default=1, metavar="N", help="for each label (1)")
+    words.add_argument("--words", type=amount, default=1, metavar="N", help="for each label (1)")
     template = add_command(
         kinds, "template", _template, "look for a template by gradients (AutoPrompt)", _TEMPLATE
     )
     _add_common(template)
     template.set_defaults(found="the first template")
     template.add_argument(
-        "--triggers", type=count, default=3, metavar="N", help="words before the mask (3)"
+        "--triggers", type=amount, default=3, metavar="N", help="words before the mask (3)"
     )
-    template.add_argument("--steps", type=count, default=50, metavar="N", help="changes tried (50)")
     template.add_argument(
-        "--candidates", type=count, default=20, metavar="N", help="words measured in a step (20)"
+        "--steps", type=amount, default=50, metavar="N", help="changes tried (50)"
+    )
+    template.add_argument(
+        "--candidates", type=amount, default=20, metavar="N", help="words measured in a step (20)"
     )
 
 
@@ -84,7 +88,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add_labelled_input(parser)
     parser.add_argument("--prompt", required=True, metavar="CARD", help="a shipped card or a file")
     parser.add_argument(
-        "--shots", type=count, default=16, metavar="N", help="rows of each label to search on (16)"
+        "--shots", type=amount, default=16, metavar="N", help="rows of each label to search on (16)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows those are (0)")
     parser.add_argument("--save", metavar="CARD.json", help="write the card with what was found")
@@ -114,7 +118,14 @@ def _words(options: argparse.Namespace) -> None:
             progress=progress,
         )
     with progress_bar() as (progress, _):
-        found = before_and_after(prompting, prompt, learned, split.held_out, progress=progress)
+        found = before_and_after(
+            prompting,
+            prompt,
+            learned,
+            split.held_out,
+            prior_texts=_texts(prompt, split),
+            progress=progress,
+        )
     wide = max(map(len, learned.words))
     print(f"{learned.considered:,} words looked at, {options.method}")
     for label, words in learned.words.items():
@@ -156,7 +167,14 @@ def _template(options: argparse.Namespace) -> None:
         except KeyboardInterrupt:  # a search has no end of its own; what it has counts
             tell(f"stopped after step {last.step}; what was found is measured")
     with progress_bar() as (progress, _):
-        found = before_and_after(prompting, prompt, last, split.held_out, progress=progress)
+        found = before_and_after(
+            prompting,
+            prompt,
+            last,
+            split.held_out,
+            prior_texts=_texts(prompt, split),
+            progress=progress,
+        )
     print(f"before  {prompt.template.source}")
     print(f"after   {last.template.source}")
     print(
@@ -177,6 +195,7 @@ def _template(options: argparse.Namespace) -> None:
 
 def _rows(options: argparse.Namespace) -> tuple[Prompt, Split]:
     prompt = Prompt.load(options.prompt)
+    check_folders(options.save, options.json)
     labelled = labelled_rows(options, prompt)
     from playground.tasks.held_out import split_rows
 
@@ -187,6 +206,12 @@ def _rows(options: argparse.Namespace) -> tuple[Prompt, Split]:
         f"{len(split.held_out):,}{repeated}."
     )
     return prompt, split
+
+
+def _texts(prompt: Prompt, split: Split) -> list[str]:
+    """Return the texts searched on, for corpus calibration, which takes templates of one text."""
+    fields = prompt.template.fields
+    return [row[fields[0]] for row in split.search.rows] if len(fields) == 1 else []
 
 
 def _open(options: argparse.Namespace) -> Prompting:
@@ -228,8 +253,8 @@ def _finish(
 ) -> None:
     """Save the card and the numbers where that was asked for."""
     if options.save:
-        how = f"{options.found} found on {len(split.search)} rows of {split.search.name}"
-        source = "; ".join(filter(None, [card.source, f"{how}, seed {split.seed}"]))
+        how = f"{options.found} found on {len(split.search)} labelled rows, seed {split.seed}"
+        source = "; ".join(filter(None, [card.source, how]))
         replace(card, source=source).save(options.save)
         say(f"The card is in {options.save}.")
     if options.json:
