@@ -144,6 +144,9 @@ def test_an_ensemble_is_weighed_on_rows_that_are_not_measured(reviews, tmp_path,
     made = ensemble(members, split.held_out.gold, weights=weights)
     line = found["results"][-1]
     assert line["name"] == f"ensemble of {len(tried)} by dev accuracy · none"
+    equal = found["results"][-2]
+    assert equal["name"] == f"ensemble of {len(tried)} · none"
+    assert equal["accuracy"] == ensemble(members, split.held_out.gold).metrics.accuracy
     assert line["accuracy"] == made.metrics.accuracy
     assert line["calibration_error"] == pytest.approx(made.metrics.calibration_error, abs=1e-6)
     assert {result["rows"] for result in found["results"]} == {14}

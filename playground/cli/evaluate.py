@@ -194,14 +194,18 @@ def _results(
                     for result, candidate, share in zip(found, tried, shares, strict=True)
                     if candidate.prompt.scoring.calibration == calibration
                 ]
-                by = " by dev accuracy" if split is not None else ""
-                made = ensemble(
-                    [result for result, _ in members],
-                    labelled.gold,
-                    weights=[share for _, share in members],
-                    name=f"{tag}ensemble of {len(members)}{by} · {calibration}",
-                )
-                results.append(made)
+                named = f"{tag}ensemble of {len(members)}"
+                own = [result for result, _ in members]
+                results.append(ensemble(own, labelled.gold, name=f"{named} · {calibration}"))
+                if split is not None:  # beside the equal one, which it has to beat
+                    results.append(
+                        ensemble(
+                            own,
+                            labelled.gold,
+                            weights=[share for _, share in members],
+                            name=f"{named} by dev accuracy · {calibration}",
+                        )
+                    )
     return results, weights
 
 
