@@ -13,8 +13,10 @@ from playground.app.registry import Registry
 from playground.app.session import quiet
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, build_classify
+from playground.app.tabs.compare import CompareTab, build_compare
 from playground.app.tabs.evaluate import build_evaluate
 from playground.app.tabs.fill import FillTab, build_fill, restored
+from playground.app.tabs.measure import build_measuring
 from playground.app.tabs.nli import NliTab, build_nli
 from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
@@ -50,8 +52,11 @@ def build(registry: Registry) -> gr.Blocks:
                 classify = build_classify(registry, model)
             with gr.Tab("Fill", id="fill", render_children=True) as fill_tab:
                 fill = build_fill(registry, model, classify, fill_tab)
+            with gr.Tab("Compare", id="compare", render_children=True) as compare_tab:
+                compare = build_compare(registry, model, classify, tabs, compare_tab)
             with gr.Tab("Eval", id="eval", render_children=True):
-                build_evaluate(registry, classify, tabs)
+                evaluate = build_evaluate(registry, classify, tabs)
+                build_measuring(registry, compare, evaluate)  # in the Compare tab
             with gr.Tab("NLI", id="nli", render_children=True):
                 nli = build_nli(registry, model, classify)
 
@@ -59,7 +64,7 @@ def build(registry: Registry) -> gr.Blocks:
             return _status(*registry.status(name))
 
         model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
-        _restore_links(demo, registry, tabs, model, status, classify, fill, nli)
+        _restore_links(demo, registry, tabs, model, status, classify, fill, compare, nli)
         add_endpoints(registry)
     demo.queue(
         max_size=settings.queue_size,
@@ -77,6 +82,7 @@ def _restore_links(
     status: gr.HTML,
     classify: ClassifyTab,
     fill: FillTab,
+    compare: CompareTab,
     nli: NliTab,
 ) -> None:
     """Open the state that the address carries; a link that does not open says why."""
@@ -92,6 +98,7 @@ def _restore_links(
         updates = {
             **classify.restored(state.prompt, state.texts),
             **restored(fill, state.sentences),
+            **compare.restored(state.compared, state.compared_texts),
         }
         settings = registry.settings
         if not settings.hosted or state.classifier in ("", *settings.nli_model_names):
@@ -106,7 +113,7 @@ def _restore_links(
 
     outputs = [tabs, status, *classify.inputs, classify.told, classify.card, classify.panel]
     outputs += fill.sentences
-    outputs += [*nli.pair, nli.classifier]
+    outputs += [*compare.outputs, *nli.pair, nli.classifier]
     demo.load(restore, None, outputs, **quiet())
 
 

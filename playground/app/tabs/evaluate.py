@@ -30,11 +30,11 @@ from playground.app.tabs.classify import ClassifyTab
 from playground.app.theme import DOWNLOAD_JS, actions_js, css
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
-from playground.tasks.evaluation import candidates, evaluate_parts, read_labelled
+from playground.tasks.evaluation import LabelledRows, candidates, evaluate_parts, read_labelled
 from playground.tasks.reading import Record, Table
 
 AS_EDITED, ALL_TEMPLATES = "as it is in Classify", "all templates of the card"
-_SETS = {"reviews": "our 200 reviews", "headlines": "our 100 headlines", "nli": "our 60 pairs"}
+SETS = {"reviews": "our 200 reviews", "headlines": "our 100 headlines", "nli": "our 60 pairs"}
 _LABEL_COLUMNS = ("label", "gold_label", "gold", "class", "sentiment", "target")
 
 
@@ -50,7 +50,14 @@ class Opened:
         return self.table.columns
 
 
-def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> None:
+@dataclass(frozen=True)
+class EvalTab:
+    """The components of the tab that name the open rows, for other parts of the page."""
+
+    rows: list  # the opened table, text column, second text, label column, names of the labels
+
+
+def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> EvalTab:
     """Build the tab inside the current Blocks context and wire it."""
     most = registry.settings.max_table_rows
     start = sample("reviews")
@@ -170,17 +177,17 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
             raise PlaygroundError("The results are gone from the page's memory; press Run again.")
         argument = str(event.arg)
         if event.act == "row":
-            texts = joined(list(found.labelled.rows[_place(argument, found.done)].values()))
+            texts = joined(list(found.labelled.rows[place(argument, found.done)].values()))
             return {
                 **dict(zip(classify.inputs[1:3], texts, strict=True)),
                 tabs: gr.update(selected="classify"),
             }
         if event.act == "choose":
-            fresh = replace(found, chosen=_place(argument, len(found.results)), cell=None)
+            fresh = replace(found, chosen=place(argument, len(found.results)), cell=None)
         else:
             gold, _, taken = argument.partition("|")
             many = len(found.labelled.labels)
-            cell = (_place(gold, many), _place(taken, many))
+            cell = (place(gold, many), place(taken, many))
             fresh = replace(found, cell=None if cell == found.cell else cell)
         return {kept: fresh, result: eval_view.report(fresh, stopped=not fresh.finished)}
 
@@ -214,6 +221,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
         (page, make_report, [kept, *classify.inputs]),
     ):
         leaves(button, make, inputs, [told], payload, DOWNLOAD_JS)
+    return EvalTab([opened, text, second, label, names])
 
 
 def measured(
@@ -226,23 +234,35 @@ def measured(
     all_templates: bool,
 ) -> Iterator[Measured]:
     """Yield what the prompt of Classify gets on the rows, part by part."""
-    if found is None:
-        raise PlaygroundError("The rows are gone from the page's memory; open the table again.")
     prompt = inputs.prompt()
-    fields = prompt.template.fields
-    chosen = {field: column for field, column in zip(fields, columns, strict=False) if column}
-    labelled = read_labelled(
-        found.table,
-        prompt,
-        columns=chosen,
-        label_column=label or "label",
-        label_names=label_names(mapping),
-        limit=registry.settings.max_table_rows,
-    )
+    labelled = labelled_rows(registry, prompt, found, *columns, label, mapping)
     tried = candidates([("", with_card_templates(prompt) if all_templates else prompt)],
                        templates="all" if all_templates else "first")  # fmt: skip
     for results in evaluate_parts(registry.get(inputs.model), tried, labelled):
         yield Measured(labelled, results, results[0].metrics.rows)
+
+
+def labelled_rows(
+    registry: Registry,
+    prompt: Prompt,
+    found: Opened | None,
+    first: str | None,
+    second: str | None,
+    label: str | None,
+    mapping: str,
+) -> LabelledRows:
+    """Return the open rows as ``prompt`` reads them; raises PlaygroundError as read_labelled does."""
+    if found is None:
+        raise PlaygroundError("The rows are gone from the page's memory; open the table again.")
+    columns = zip(prompt.template.fields, (first, second), strict=False)
+    return read_labelled(
+        found.table,
+        prompt,
+        columns={field: column for field, column in columns if column},
+        label_column=label or "label",
+        label_names=label_names(mapping),
+        limit=registry.settings.max_table_rows,
+    )
 
 
 def with_card_templates(prompt: Prompt) -> Prompt:
@@ -273,13 +293,13 @@ def label_names(mapping: str) -> dict[str, str]:
 
 def sample(name: str) -> Opened:
     """Return one of our own sample sets as a table."""
-    if name not in _SETS:
+    if name not in SETS:
         raise PlaygroundError(
             "There is no such sample set; open a file, or take one of the others."
         )
     rows = resources.load_examples(name)
     table = Table(
-        _SETS[name][0].upper() + _SETS[name][1:], lambda: iter([Record(dict(r)) for r in rows])
+        SETS[name][0].upper() + SETS[name][1:], lambda: iter([Record(dict(r)) for r in rows])
     )
     return Opened(table, len(rows))
 
@@ -302,7 +322,8 @@ def guessed(columns: tuple[str, ...]) -> tuple[str | None, str | None, str | Non
     return first, other, gold
 
 
-def _place(text: str, below: int) -> int:
+def place(text: str, below: int) -> int:
+    """Return the number below ``below`` that a button of ours carries."""
     if text.isascii() and text.isdigit() and int(text) < below:
         return int(text)
     raise PlaygroundError("The results have changed since; click again.")
@@ -316,7 +337,7 @@ def _preview(found: Opened) -> str:
 def _chooser(most_rows: int) -> str:
     buttons = "".join(
         action("sample", name, f"{shown[0].upper()}{shown[1:]}", classes="pp-example")
-        for name, shown in _SETS.items()
+        for name, shown in SETS.items()
     )
     return (
         f'<p class="pp-caption">Labelled rows: one of our sample sets, or a CSV, TSV or JSON Lines file of '
