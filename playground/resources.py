@@ -81,3 +81,18 @@ def load_examples(name: str) -> list[dict]:
             return list(csv.DictReader(file))
     with (folder / f"{name}.jsonl").open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def lexicon_names() -> list[str]:
+    """Return the names of the shipped lexicons, sorted."""
+    folder = _root() / "assets" / "lexicons"
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def lexicon_path(name: str) -> Path:
+    """Return the file of a shipped lexicon; ``name`` must be one of :func:`lexicon_names`."""
+    if name not in lexicon_names():
+        raise PlaygroundError(
+            f"There is no lexicon {shorten(name)}; the lexicons are {', '.join(lexicon_names())}."
+        )
+    return _root() / "assets" / "lexicons" / f"{name}.json"

@@ -38,7 +38,9 @@ def test_in_a_wheel_data_lies_in_the_package(package):
     card = packed / "verbalizers" / "one.json"
     config = packed / "assets" / "models" / "tiny" / "config.json"
     table = packed / "assets" / "examples" / "rows.csv"
-    for path, text in ((card, "{}"), (config, "{}"), (table, 'text,label\n"a, b",x\n')):
+    lexicon = packed / "assets" / "lexicons" / "words.json"
+    made = ((card, "{}"), (config, "{}"), (table, 'text,label\n"a, b",x\n'), (lexicon, "{}"))
+    for path, text in made:
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8")
     assert resources.card_names() == ["one"]
@@ -46,6 +48,8 @@ def test_in_a_wheel_data_lies_in_the_package(package):
     assert resources.shipped_models() == {"tiny": config.parent}
     assert resources.example_names() == ["rows"]
     assert resources.load_examples("rows") == [{"text": "a, b", "label": "x"}]
+    assert resources.lexicon_names() == ["words"]
+    assert resources.lexicon_path("words") == lexicon
 
 
 def test_without_a_models_folder_no_model_is_shipped(package):
@@ -91,6 +95,13 @@ def test_only_a_listed_sample_set_is_opened(name):
     message = rf'^There is no sample set "{name}"; the sets are headlines, names, nli, reviews\.$'
     with pytest.raises(PlaygroundError, match=message):
         resources.load_examples(name)
+
+
+@pytest.mark.parametrize("name", ["swaps", "../examples/reviews", "sentiment_swaps.json", ""])
+def test_only_a_listed_lexicon_becomes_a_path(name):
+    message = rf'^There is no lexicon "{name}"; the lexicons are sentiment_swaps\.$'
+    with pytest.raises(PlaygroundError, match=message):
+        resources.lexicon_path(name)
 
 
 @pytest.mark.parametrize("name", LABELS)

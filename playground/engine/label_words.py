@@ -92,6 +92,19 @@ class Vocabulary:
         text = str(self._backbone.tokenizer.decode([token])).strip()
         return text or self.tokens([token])[0]
 
+    def single_words(self, before: str = " ") -> tuple[str, ...]:
+        """Return the plain words that are one piece after ``before``: letters only, three or more.
+
+        Of words that the model reads alike, the first.
+        """
+        encoder = self._backbone.encoder
+        found: dict[int, str] = {}
+        for word in self._whole_words.values():
+            ids = encoder.pieces(word, before) if len(word) > 2 else ()
+            if len(ids) == 1 and ids[0] not in encoder.special_ids:
+                found.setdefault(ids[0], word)
+        return tuple(found.values())
+
     def suggest(
         self,
         word: WordPieces,

@@ -15,9 +15,11 @@ from playground.engine import scoring
 from playground.engine.backbone import Backbone, load_backbone
 from playground.engine.calibration import Priors, label_log_probs, prior_rows
 from playground.engine.encoding import Encoded
-from playground.engine.label_words import Vocabulary, WordPieces
+from playground.engine.explained import label_word_scores, top, word_score
+from playground.engine.label_words import Vocabulary, text_before_mask
 from playground.engine.results import Explanation, Fill, RowScore, Scores, WordScore
 from playground.engine.runner import Cancel, Progress, Runner
+from playground.engine.shared import check_together, scores_of, union
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Segment, Template
 from playground.prompts.template import Row
@@ -75,48 +77,69 @@ class Prompting:
         in ``errors``, as does any row that cannot be scored. Raises PlaygroundError for a prompt
         that cannot score at all.
         """
+        return self.classify_together(
+            rows, [prompt], words=words, progress=progress, cancel=cancel
+        )[0]
+
+    def classify_together(
+        self,
+        rows: Sequence[Row],
+        prompts: Sequence[Prompt],
+        *,
+        words: bool = False,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> list[Scores]:
+        """Return what :meth:`classify` gives of each prompt, from one forward pass a row for all.
+
+        The prompts have one template, and their words, weights, aggregation and calibration may
+        differ. Raises PlaygroundError for several templates, or several ways to read split words.
+        """
         if isinstance(rows, str):
             raise PlaygroundError(f"classify takes a list of texts; write [{shorten(rows)}].")
-        prompt = _bare(prompt)
-        pieces = self._pieces(prompt)
-        priors = self._priors(prompt)
+        check_together(prompts)
+        bare = [_bare(prompt) for prompt in prompts]
+        pieces, columns = union([self._pieces(prompt) for prompt in bare])
+        priors = [self._priors(prompt) for prompt in bare]
+        template = bare[0].template
         errors: dict[int, str] = {}
-        encoded = self._encode(rows, prompt.template, errors)
-        kept = list(encoded)
+        encoded = self._encode(rows, template, errors)
         table = self.runner.batch_table(
             list(encoded.values()),
-            self._with_masks([rows[i] for i in kept], prompt.template),
+            self._with_masks([rows[i] for i in encoded], template),
             pieces,
-            prompt.scoring,
+            bare[0].scoring,
             full=words,
             progress=progress,
             cancel=cancel,
         )
-        errors |= {
-            i: STOPPED for i, done in zip(kept, table.done.tolist(), strict=True) if not done
-        }
-        uncalibrated, final = label_log_probs(table, prompt, priors)
+        done = table.done.tolist()
+        errors |= {i: STOPPED for i, ran in zip(encoded, done, strict=True) if not ran}
+        return [
+            scores_of(table, own, prompt, prior, encoded, errors, count=len(rows), words=words)
+            for own, prompt, prior in zip(columns, bare, priors, strict=True)
+        ]
 
-        def spread(values: torch.Tensor) -> np.ndarray:
-            full = np.full((len(rows), *values.shape[1:]), np.nan)
-            full[kept] = values.double().numpy()
-            full[list(errors)] = np.nan
-            return full
+    def word_log_probs(
+        self, rows: Sequence[Row], template: Template, words: Sequence[str]
+    ) -> np.ndarray:
+        """Return log P(word | row) over the whole vocabulary at the template's mask, (N, W).
 
-        with_words = words and table.log_partition is not None
-        counts = [encoded.get(i) for i in range(len(rows))]
-        return Scores(
-            labels=prompt.verbalizer.names,
-            words=tuple(word.text for word in prompt.verbalizer.words),
-            probabilities=spread(final.exp()),
-            label_scores=spread(uncalibrated),
-            word_log_probs=spread(table.scores) if with_words else None,
-            mass=spread(scoring.vocabulary_mass(table.scores)) if with_words else None,
-            log_prior=None if priors.label is None else priors.label.double().numpy(),
-            tokens=np.array([len(e) if e else 0 for e in counts], dtype=int),
-            dropped=np.array([e.dropped if e else 0 for e in counts], dtype=int),
-            errors=errors,
+        For words that belong to no label yet. A row that cannot be scored holds NaN.
+        """
+        template.require_one_mask()
+        pieces = self.vocabulary.encode_words(words, text_before_mask(template))
+        encoded = self._encode(rows, template, {})
+        table = self.runner.batch_table(
+            list(encoded.values()),
+            self._with_masks([rows[i] for i in encoded], template),
+            pieces,
+            ScoringOptions(),
+            full=True,
         )
+        found = np.full((len(rows), len(words)), np.nan)
+        found[list(encoded)] = table.scores.double().numpy()
+        return found
 
     def classify_stream(
         self, rows: Iterable[Row], prompt: Prompt, *, cancel: Cancel | None = None
@@ -172,9 +195,11 @@ class Prompting:
             probabilities=final[0].exp().double().numpy(),
             uncalibrated=uncalibrated[0].exp().double().numpy(),
             prior=ghost.label_prior().exp().double().numpy(),
-            words=self._word_scores(table.scores[0], logits, expected, prompt, pieces),
+            words=label_word_scores(
+                self.vocabulary, table.scores[0], logits, expected, prompt, pieces
+            ),
             mass=float(scoring.vocabulary_mass(table.scores)[0]),
-            top=self._top(logits, top_k),
+            top=top(self.vocabulary, logits, top_k),
             segments=segments,
             tokens=len(encoded),
             max_tokens=self.backbone.encoder.max_tokens,
@@ -194,7 +219,9 @@ class Prompting:
         if top_k < 1:
             raise PlaygroundError(f"top_k is {top_k}; ask for at least 1 prediction.")
         encoded = self._free_text(text)
-        return [list(self._top(logits, top_k)) for logits in self.runner.logits([encoded])[0]]
+        return [
+            list(top(self.vocabulary, logits, top_k)) for logits in self.runner.logits([encoded])[0]
+        ]
 
     def score_words(
         self, text: str, words: Sequence[str], *, scoring: ScoringOptions | None = None
@@ -220,7 +247,7 @@ class Prompting:
         scores = self.runner.live_table([encoded], with_masks, pieces, options).scores[0]
         logits = self.runner.logits([encoded])[0][0]
         return [
-            self._word_score(word, float(score), logits)
+            word_score(self.vocabulary, word, float(score), logits)
             for word, score in zip(pieces, scores, strict=True)
         ]
 
@@ -334,56 +361,6 @@ class Prompting:
             return Priors(word=scoring.word_prior(table.scores))
         uncalibrated, _ = label_log_probs(table, prompt, Priors())
         return Priors(label=scoring.content_free_prior(uncalibrated))
-
-    def _word_scores(
-        self,
-        scores: torch.Tensor,
-        logits: torch.Tensor,
-        expected: torch.Tensor,
-        prompt: Prompt,
-        pieces: Sequence[WordPieces],
-    ) -> tuple[WordScore, ...]:
-        """Return each label word's score (W,) with its rank among ``logits`` (V,).
-
-        A word of several pieces has no rank; it gets suggestions that fit ``expected`` (V,).
-        """
-        verbalizer = prompt.verbalizer
-        found = []
-        for i, (word, entry, label) in enumerate(
-            zip(pieces, verbalizer.words, verbalizer.label_of_word, strict=True)
-        ):
-            base = self._word_score(word, float(scores[i]), logits)
-            suggestions: tuple[str, ...] = ()
-            if not word.single:
-                own = [
-                    w for w, k in zip(pieces, verbalizer.label_of_word, strict=True) if k == label
-                ]
-                others = [w for w in pieces if w not in own]
-                suggestions = self.vocabulary.suggest(word, expected, own=own, others=others)
-            found.append(
-                replace(
-                    base,
-                    label=verbalizer.names[label],
-                    weight=entry.weight,
-                    suggestions=suggestions,
-                )
-            )
-        return tuple(found)
-
-    def _word_score(self, word: WordPieces, log_prob: float, logits: torch.Tensor) -> WordScore:
-        rank = int((logits > logits[word.ids[0]]).sum()) + 1 if word.single else None
-        return WordScore(word.text, "", 1.0, self.vocabulary.tokens(word.ids), log_prob, rank)
-
-    def _top(self, logits: torch.Tensor, count: int) -> tuple[Fill, ...]:
-        """Return the ``count`` best tokens of one mask, (V,) -> at most ``count``."""
-        best = logits.topk(min(count, len(logits)))
-        probabilities = (best.values - logits.logsumexp(-1)).exp()
-        return tuple(
-            Fill(self.vocabulary.readable(token), value, probability)
-            for token, value, probability in zip(
-                best.indices.tolist(), best.values.tolist(), probabilities.tolist(), strict=True
-            )
-        )
 
 
 def _bare(prompt: Prompt) -> Prompt:

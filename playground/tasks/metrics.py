@@ -117,23 +117,53 @@ def compare(
 ) -> Comparison:
     """Compare two predictions (N,) of the same gold rows (N,).
 
-    McNemar's test asks whether the rows that only one gets right are split fairly between the two
-    (McNemar 1947, exact binomial form).
+    The interval is the bootstrap's, the p-value :func:`mcnemar`'s.
     """
-    from scipy.stats import binomtest
-
     truth = np.asarray(gold)
-    one, other = np.asarray(first) == truth, np.asarray(second) == truth
-    wins, losses = int((one & ~other).sum()), int((~one & other).sum())
-    p_value = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    wins, losses = _split(first, second, truth)
     # rows drawn with replacement: only the counts of wins, losses and ties matter
     ties = len(truth) - wins - losses
     shares = np.array([wins, losses, ties]) / len(truth)
     draws = np.random.default_rng(seed).multinomial(len(truth), shares, RESAMPLES)
     differences = (draws[:, 0] - draws[:, 1]) / len(truth)
     return Comparison(
-        (wins - losses) / len(truth), _percentiles(differences), wins, losses, float(p_value)
+        (wins - losses) / len(truth),
+        _percentiles(differences),
+        wins,
+        losses,
+        mcnemar(first, second, truth),
     )
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray, gold: Sequence[int] | np.ndarray) -> float:
+    """Return how likely chance alone parts two predictions (N,) as far as they are.
+
+    McNemar's test asks whether the rows that only one gets right are split fairly between the two
+    (McNemar 1947, exact binomial form); 1 where they err alike.
+    """
+    from scipy.stats import binomtest
+
+    wins, losses = _split(first, second, np.asarray(gold))
+    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the p-values of M tests corrected for their number, (M,) -> (M,), in the order given.
+
+    The smallest counts M times, the next M - 1 times, and none less than one before it (Holm 1979).
+    """
+    given = np.asarray(p_values, dtype=float)
+    order = given.argsort(kind="stable")
+    times = np.arange(len(given), 0, -1)
+    corrected = np.empty(len(given))
+    corrected[order] = np.minimum(np.maximum.accumulate(given[order] * times), 1.0)
+    return corrected
+
+
+def _split(first: np.ndarray, second: np.ndarray, gold: np.ndarray) -> tuple[int, int]:
+    """Return how many rows only the first gets right, and how many only the second."""
+    one, other = np.asarray(first) == gold, np.asarray(second) == gold
+    return int((one & ~other).sum()), int((~one & other).sum())
 
 
 def share_interval(right: Sequence[bool] | np.ndarray, *, seed: int = SEED) -> Interval:
@@ -141,6 +171,17 @@ def share_interval(right: Sequence[bool] | np.ndarray, *, seed: int = SEED) -> I
     rows = np.asarray(right)
     draws = np.random.default_rng(seed).binomial(len(rows), float(rows.mean()), RESAMPLES)
     return _percentiles(draws / len(rows))
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, *, seed: int = SEED) -> Interval:
+    """Return the 95 % percentile bootstrap interval of a mean of rows (N,), 1,000 resamples.
+
+    For values of which few differ: a draw of rows is a draw of how often each value comes.
+    """
+    kinds, counts = np.unique(np.asarray(values, dtype=float), return_counts=True)
+    rows = counts.sum()
+    draws = np.random.default_rng(seed).multinomial(rows, counts / rows, RESAMPLES)
+    return _percentiles(draws @ kinds / rows)
 
 
 def calibration_error(

@@ -13,6 +13,9 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from playground.tasks.metrics import (
     calibration_error,
     compare,
+    holm,
+    mcnemar,
+    mean_interval,
     measure,
     predicted,
     share_interval,
@@ -143,3 +146,42 @@ def test_a_comparison_turned_round_is_its_opposite(pairs):
     assert one.difference == pytest.approx(-other.difference)
     assert one.p_value == pytest.approx(other.p_value)
     assert (one.only_first, one.only_second) == (other.only_second, other.only_first)
+
+
+@given(places)
+def test_mcnemar_alone_is_the_p_value_of_the_comparison(pairs):
+    first, second = (np.array(side) for side in zip(*pairs, strict=True))
+    gold = np.zeros(len(pairs), dtype=int)
+    assert mcnemar(first, second, gold) == compare(first, second, gold).p_value
+
+
+@pytest.mark.parametrize(
+    ("given_p", "corrected"),
+    [
+        ([], []),
+        ([0.03], [0.03]),
+        # 4 x 0.01; 3 x 0.02; 2 x 0.03 = 0.06, no less than the one before; 0.04 takes 0.06 too
+        ([0.04, 0.01, 0.03, 0.02], [0.06, 0.04, 0.06, 0.06]),
+        ([0.5, 0.6, 0.001], [1.0, 1.0, 0.003]),
+    ],
+)
+def test_holm_by_hand(given_p, corrected):
+    assert holm(given_p) == pytest.approx(corrected)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_lies_between_no_correction_and_bonferroni(p_values):
+    found = holm(p_values)
+    assert (found >= np.array(p_values)).all()
+    assert (found <= np.minimum(np.array(p_values) * len(p_values), 1)).all()
+    order = np.argsort(p_values, kind="stable")
+    assert (np.diff(found[order]) >= 0).all()
+
+
+def test_the_interval_of_a_mean_is_that_of_rows_drawn_one_by_one():
+    values = np.array([0.0, 0.5, 1.0, 1.0, 0.5, 1.0, 0.0, 1.0] * 10)
+    rng = np.random.default_rng(3)
+    means = values[rng.integers(0, len(values), (20_000, len(values)))].mean(1)
+    low, high = mean_interval(values)
+    assert (low, high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.01)
+    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
