@@ -19,7 +19,7 @@ from playground.tasks.evaluation import (
     evaluate_parts,
     versus,
 )
-from playground.tasks.metrics import Comparison
+from playground.tasks.metrics import Comparison, holm
 
 ALPHA, POWER = 0.05, 0.8
 
@@ -139,23 +139,13 @@ def rank(results: Sequence[Result], gold: np.ndarray) -> Ranking:
     tests = [versus(results[best], results[k], gold) for k in others]
     standings = [Standing()] * len(results)
     level = ALPHA / max(1, len(others))
-    for k, test, p_value in zip(others, tests, holm([t.p_value for t in tests]), strict=True):
+    for k, test, p_value in zip(
+        others, tests, holm([t.p_value for t in tests]).tolist(), strict=True
+    ):
         needed = None if p_value < ALPHA else rows_needed(test, len(gold), alpha=level)
         needed = needed and max(needed, len(gold) + 1)  # the exact test asks a little more
         standings[k] = Standing(test, p_value, needed)
     return Ranking(best, tuple(standings))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number after Holm (1979), in the order given.
-
-    The k-th smallest of m, counted from 0, is multiplied by m - k; none falls below one before it.
-    """
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for k, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - k) * p_values[place]))
-        corrected[place] = highest
-    return corrected
 
 
 def rows_needed(

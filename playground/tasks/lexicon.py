@@ -22,7 +22,9 @@ _KEYS = ("word", "antonym", "synonym")
 _MOST_BYTES, _MOST_SWAPS, _MOST_CHARS = 1 << 20, 10_000, 60
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _ARTICLE = re.compile(r"(?<![\w'’\-])(an?)(\s+)$", re.IGNORECASE)
-_SOUNDS_OTHERWISE = re.compile(r"uni(?:[qtvfcl]|on|sex)|use|usu|usa|uti|eu|one|once|ubi", re.IGNORECASE)
+_SOUNDS_OTHERWISE = re.compile(
+    r"uni(?:[qtvfcl]|on|sex)|use|usu|usa|uti|eu|one|once|ubi", re.IGNORECASE
+)
 _SILENT_H = re.compile(r"hono|hones|hour|heir", re.IGNORECASE)
 
 
