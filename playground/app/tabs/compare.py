@@ -182,7 +182,7 @@ def offered(registry: Registry, model: str) -> str:
     return model
 
 
-def variants(prompt: Prompt) -> list[Prompt]:
+def starting_prompts(prompt: Prompt) -> list[Prompt]:
     """Return a prompt for each column: the one given, then other templates of the card."""
     others = with_card_templates(prompt).templates[1 : len(LETTERS)]
     found = [replace(prompt, template=template) for template in (prompt.template, *others)]
@@ -195,7 +195,7 @@ def build_compare(
     """Build the tab inside the current Blocks context and wire it, but for the rows."""
     start = default_prompt()
     texts = joined(first_texts(start))
-    prompts = variants(start)
+    prompts = starting_prompts(start)
     with gr.Row():
         text = gr.Textbox(
             texts[0], label="Text", info="All prompts read it.", lines=2, max_lines=6,
@@ -310,7 +310,7 @@ def _wire(
             return {}
         try:
             chosen = Inputs(*values)
-            prompts = variants(chosen.prompt())
+            prompts = starting_prompts(chosen.prompt())
         except PlaygroundError:  # Classify says what is missing there; the shipped prompts stay
             return {page.untouched: False}
         updates: dict = {page.untouched: False}
