@@ -276,7 +276,7 @@ def _wire(
     told: gr.HTML,
     agreed: gr.HTML,
 ) -> None:
-    registry, columns = page.registry, page.columns
+    registry, columns, count = page.registry, page.columns, len(page.inputs)
 
     @said_in(told)
     def contrast(*values: Any):
@@ -305,11 +305,12 @@ def _wire(
     _name_second(page)
 
     @said_in(told)
-    def first_time(untouched: bool | None, *values: str):
+    def first_time(untouched: bool | None, *values: Any):
         if not untouched:
             return {}
+        now = dict(zip(page.inputs, values[:count], strict=True))
         try:
-            chosen = Inputs(*values)
+            chosen = Inputs(*values[count:])
             prompts = starting_prompts(chosen.prompt())
         except PlaygroundError:  # Classify says what is missing there; the shipped prompts stay
             return {page.untouched: False}
@@ -317,10 +318,12 @@ def _wire(
         for column, prompt in zip(columns, prompts, strict=True):
             updates |= column.filled(prompt, chosen.model)
         updates |= dict(zip(page.texts, (chosen.text, chosen.second_text), strict=True))
+        # what is as it should be is left alone: the visitor may be typing in it already
+        updates = {box: value for box, value in updates.items() if now.get(box) != value}
         return {**updates, **page.with_options([prompt.scoring for prompt in prompts])}
 
     everything = [*page.outputs, told]
-    tab.select(first_time, [page.untouched, *classify.inputs], everything, **quiet())
+    tab.select(first_time, [page.untouched, *page.inputs, *classify.inputs], everything, **quiet())
 
     @said_in(told)
     def show_another(shown: Shown | None):
@@ -332,11 +335,9 @@ def _wire(
 
     add.click(show_another, page.shown, everything, **quiet())
 
-    count = len(page.inputs)
-    for place, column in enumerate(columns):
-
+    def wire_head(place: int) -> None:
         @said_in(told)
-        def act(*values: Any, place: int = place, event: gr.EventData):
+        def act(event: gr.EventData, *values: Any):
             chosen = Compare(registry, *values[:count])
             if event.act == "remove":
                 if sum(chosen.shown) <= FEWEST:
@@ -361,12 +362,15 @@ def _wire(
             options[place] = prompt.scoring
             return {**columns[place].filled(prompt, inputs.model), **page.with_options(options)}
 
-        column.head.click(
+        columns[place].head.click(
             act,
             [*page.inputs, *classify.inputs],
             [*everything, *classify.inputs, classify.card, classify.panel, tabs],
             **quiet(),
         )
+
+    for place in range(len(columns)):
+        wire_head(place)
 
 
 def _name_second(page: CompareTab) -> None:
