@@ -99,7 +99,7 @@ def load_backbone(
     elif wanted == "auto" and place.type != "mps":
         network = _faster_dtype(network, encoder, place)
     choice = network.dtype
-    probe = _probe(encoder, place)
+    probe = probe_batch(encoder, place)
     tolerance = 1e-4 if choice == torch.float32 else 0.25
     forward = MaskForward(network, probe, tolerance=tolerance)
     packed = pack_linears(network) if place.type == "cpu" else 0
@@ -110,7 +110,8 @@ def load_backbone(
     )
 
 
-def _probe(encoder: Encoder, device: torch.device) -> Batch:
+def probe_batch(encoder: Encoder, device: torch.device) -> Batch:
+    """Return the prompts on which a way to run the model is checked against the plain one."""
     encoded = [e for e in encoder.encode([t.render("") for t in _PROBES]) if isinstance(e, Encoded)]
     if not encoded:
         raise PlaygroundError(
@@ -139,7 +140,7 @@ def _faster_dtype(
     model: PreTrainedModel, encoder: Encoder, device: torch.device
 ) -> PreTrainedModel:
     """Return a bf16 copy if it runs at least 1.2 times faster here and the best tokens agree."""
-    probe = _probe(encoder, device)
+    probe = probe_batch(encoder, device)
     rounded = copy.deepcopy(model)
     rounded.to(torch.bfloat16)  # type: ignore[arg-type]
     exact, fast = MaskForward(model), MaskForward(rounded)

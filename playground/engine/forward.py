@@ -59,16 +59,24 @@ class _ColumnDecoder(nn.Module):
 class MaskForward:
     """Runs a masked LM and returns the logits at its masks.
 
-    Tuning swaps weights of copies, never of this model: all parameters are frozen here.
+    Tuning swaps weights of copies, never of this model: all parameters are frozen here. With
+    ``gradients`` autograd follows the pass, for what an input does to the logits; of the savings only
+    the first is tried then.
     """
 
     def __init__(
-        self, model: PreTrainedModel, probe: Batch | None = None, *, tolerance: float = 1e-4
+        self,
+        model: PreTrainedModel,
+        probe: Batch | None = None,
+        *,
+        tolerance: float = 1e-4,
+        gradients: bool = False,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.savings: tuple[str, ...] = ()
         self._focus = _Focus()
         self._columns = False
+        self._gradients = gradients
         if probe is not None:
             self._adopt(probe, tolerance)
 
@@ -79,7 +87,7 @@ class MaskForward:
         focus.columns = columns if self._columns else None
         focus.gathered = False
         try:
-            with torch.inference_mode():
+            with torch.enable_grad() if self._gradients else torch.inference_mode():
                 logits = self.model(**batch.inputs).logits
             if logits.shape[1] != batch.mask_positions.shape[1] or not self.savings:
                 logits = _gather(logits, batch.mask_positions)  # (N, T, V) -> (N, M, V)
@@ -100,8 +108,8 @@ class MaskForward:
             ("mask-only last layer", self._gather_in_last_layer),
             ("label-word columns", self._select_columns),
         ):
-            if name != "mask-only head" and not self.savings:
-                break  # the others stand on the first
+            if name != "mask-only head" and (not self.savings or self._gradients):
+                break  # the others stand on the first, and are for inference alone
             if name == "mask-only last layer" and "fused encoder" in self.savings:
                 continue  # which has it already
             undo = install()
