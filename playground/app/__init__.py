@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import gradio as gr
 
@@ -138,9 +139,10 @@ def launch(
     if model:
         settings = settings.with_model(model)
     choose_threads(settings)
-    registry = Registry(settings)
-    demo = build(registry)
     address = host or settings.host
+    # a link that Gradio shares reaches this machine from anywhere, whatever the address
+    registry = Registry(replace(settings, host="0.0.0.0" if share else address))
+    demo = build(registry)
     demo.launch(
         server_name=address,
         server_port=free_port(address, port or settings.port),

@@ -44,8 +44,9 @@ class Measured:
         return self.labelled.gold[: self.done]
 
 
-def preview(table: Table, rows: Sequence[dict[str, Any]], count: int) -> str:
-    """Return the first rows of a table, so that its columns can be told apart."""
+def preview(table: Table, rows: Sequence[dict[str, Any]], count: int, remark: str = "") -> str:
+    """Return the first rows of a table, so that its columns can be told apart, under a remark."""
+    told = f". {esc(remark)}" if remark else ""
     head = "".join(f"<th>{esc(short(name, 30))}</th>" for name in table.columns[:8])
     body = "".join(
         "<tr>"
@@ -54,7 +55,7 @@ def preview(table: Table, rows: Sequence[dict[str, Any]], count: int) -> str:
         for row in rows[:_PREVIEW]
     )
     return (
-        f'<p class="pp-caption"><b>{esc(table.name)}</b>: {count:,} rows</p><div class="pp-scroll" '
+        f'<p class="pp-caption"><b>{esc(table.name)}</b>: {count:,} rows{told}</p><div class="pp-scroll" '
         f'tabindex="0"><table class="pp-table"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )

@@ -13,6 +13,7 @@ import gradio as gr
 from playground import resources
 from playground.app import eval_view, opened_files
 from playground.app.eval_view import Measured
+from playground.app.hub_sets import HubRows
 from playground.app.markup import action, notice
 from playground.app.registry import Registry
 from playground.app.session import (
@@ -27,6 +28,7 @@ from playground.app.session import (
     told_run,
 )
 from playground.app.tabs.classify import ClassifyTab
+from playground.app.tabs.hub import build_hub
 from playground.app.theme import DOWNLOAD_JS, actions_js, css
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
@@ -40,10 +42,11 @@ _LABEL_COLUMNS = ("label", "gold_label", "gold", "class", "sentiment", "target")
 
 @dataclass(frozen=True)
 class Opened:
-    """A table that a visitor has opened, and its number of rows."""
+    """A table that a visitor has opened, its number of rows, and what is to be known of them."""
 
     table: Table
     rows: int
+    remark: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -64,6 +67,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     with gr.Row(elem_classes="pp-columns"):
         with gr.Column(scale=4, min_width=280):
             chooser = gr.HTML(_chooser(most), elem_id="eval-file", js_on_load=actions_js())
+            hub = gr.Column()
             shown = gr.HTML(_preview(start), elem_id="eval-preview")
             with gr.Row():
                 text = gr.Dropdown(
@@ -110,9 +114,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     kept = gr.State(None, time_to_live=3600)
     halting = gr.State(None, time_to_live=3600)
 
-    @said_in(told)
-    def open_rows(event: gr.EventData):
-        found = sample(str(event.arg)) if event.act == "sample" else from_file(str(event.arg), most)
+    def shows(found: Opened) -> dict:
         choices = list(found.columns)
         first, other, gold = guessed(found.columns)
         return {
@@ -123,7 +125,16 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
             label: gr.update(choices=choices, value=gold),
         }
 
-    chooser.click(open_rows, None, [opened, shown, text, second, label, told], **quiet())
+    @said_in(told)
+    def open_rows(event: gr.EventData):
+        return shows(
+            sample(str(event.arg)) if event.act == "sample" else from_file(str(event.arg), most)
+        )
+
+    rows = [opened, shown, text, second, label]
+    chooser.click(open_rows, None, [*rows, told], **quiet())
+    with hub:
+        build_hub(registry, told, lambda found: shows(from_hub(found, most)), rows)
 
     def run(*values: Any):
         yield from told_run(parts(*values), told, _idle(False))
@@ -310,6 +321,16 @@ def from_file(content: str, most_rows: int) -> Opened:
     return Opened(table, rows)
 
 
+def from_hub(found: HubRows, most_rows: int) -> Opened:
+    """Return the first rows of a hub data set, with a remark where they are not all."""
+    if not found.cut:
+        return Opened(found.table, found.rows)
+    total = f" of {found.total:,}" if found.total else ""
+    lifted = "; PLAYGROUND_MAX_TABLE_ROWS sets the most" if found.rows >= most_rows else ""
+    remark = f"The first {found.rows:,}{total} rows are measured{lifted}."
+    return Opened(found.table, found.rows, remark)
+
+
 def guessed(columns: tuple[str, ...]) -> tuple[str | None, str | None, str | None]:
     """Return which columns are likely the text, the second text and the label."""
     gold = next((name for name in _LABEL_COLUMNS if name in columns), columns[-1])
@@ -331,7 +352,7 @@ def place(text: str, below: int) -> int:
 
 def _preview(found: Opened) -> str:
     rows: list[dict[str, Any]] = [r.values for r in islice(found.table.records(), 4)]
-    return eval_view.preview(found.table, rows, found.rows)
+    return eval_view.preview(found.table, rows, found.rows, found.remark)
 
 
 def _chooser(most_rows: int) -> str:
