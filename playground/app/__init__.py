@@ -17,8 +17,10 @@ from playground.app.tabs.classify import ClassifyTab, build_classify
 from playground.app.tabs.compare import CompareTab, build_compare
 from playground.app.tabs.evaluate import build_evaluate
 from playground.app.tabs.fill import FillTab, build_fill, restored
+from playground.app.tabs.learned_words import build_learned_words
 from playground.app.tabs.measure import build_measuring
 from playground.app.tabs.nli import NliTab, build_nli
+from playground.app.tabs.sensitive import build_sensitivity
 from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
@@ -57,6 +59,8 @@ def build(registry: Registry) -> gr.Blocks:
                 compare = build_compare(registry, model, classify, tabs, compare_tab)
             with gr.Tab("Eval", id="eval", render_children=True):
                 evaluate = build_evaluate(registry, classify, tabs)
+                build_sensitivity(registry, classify, evaluate, tabs)
+                build_learned_words(registry, classify, evaluate)
                 build_measuring(registry, compare, evaluate)  # in the Compare tab
             with gr.Tab("NLI", id="nli", render_children=True):
                 nli = build_nli(registry, model, classify)
