@@ -214,7 +214,7 @@ def _apart(compared: Compared, letters: Sequence[str]) -> str:
         return title
     heads = "".join(f"<th>{letter}</th>" for letter in letters)
     return (
-        f'{title}<div class="pp-scroll" tabindex="0"><table class="pp-table"><thead><tr>'
+        f'{title}<div class="pp-scroll" tabindex="0"><table class="pp-table pp-apart-rows"><thead><tr>'
         f"<th>Text</th><th>Is</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
         '<p class="pp-legend">✓ right, ✗ wrong; a text opens in the box above.</p>'
     )

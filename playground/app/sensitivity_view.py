@@ -95,7 +95,7 @@ def _cell(found: Sensitivity, k: int) -> str:
 def _legend() -> str:
     return (
         '<p class="pp-legend">★ the best · ▼ really worse (McNemar, Holm’s correction, p &lt; 0.05) · '
-        "≈ the difference could be chance. The second line is the 95 % interval; darker is better. A "
+        "≈ the difference could be chance. The second line is the 95 % interval; the stronger the colour, the better. A "
         "cell opens that prompt in Classify.</p>"
     )
 

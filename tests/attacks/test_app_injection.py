@@ -188,9 +188,12 @@ def test_payloads_in_a_link(visitor, monkeypatch):
         arg=LABELS[0],
     )
     visitor.until_text("#fill-result-a .pp-words", "[MASK] " + other[:100].strip())
-    visitor.until_text("#compare-result-a .pp-field", other)
     assert visitor.value("classify-text") == text
     assert texts(visitor, "#classify-details .pp-field") == [text]
+    inert(visitor)
+    visitor.open(f"?p={replace(state, tab='compare').token()}")
+    visitor.until_text("#compare-result-a .pp-field", other)
+    visitor.page.get_by_text(f'The model "{PAYLOADS[2]}').wait_for()
     inert(visitor)
 
 
