@@ -42,7 +42,7 @@ def start(*arguments: str, **options) -> subprocess.Popen:
 # ---- fast, and quiet ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["score", "--help"], ["cards"], ["models"]])  # fmt: skip
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["score", "--help"], ["eval", "--help"], ["search", "words", "--help"], ["cards"], ["models"]])  # fmt: skip
 def test_nothing_heavy_is_loaded_for_a_short_answer(arguments):
     program = (
         "import sys\nfrom playground.cli import main\n"
@@ -59,7 +59,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"{playground.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["run", "score", "bench", "models", "cards"])
+@pytest.mark.parametrize("command", ["run", "score", "eval", "search", "bench", "models", "cards"])
 def test_each_command_is_explained_with_examples(command, capsys):
     assert main([command, "--help"]) == 0
     shown = capsys.readouterr().out

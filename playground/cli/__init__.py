@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import playground
-from playground.cli import evaluate, look, nli, score
+from playground.cli import evaluate, look, nli, score, search
 from playground.cli.parts import say
 from playground.errors import PlaygroundError
 
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add_run(commands)
     score.add(commands)
     evaluate.add(commands)
+    search.add(commands)
     nli.add(commands)
     look.add(commands)
     return parser

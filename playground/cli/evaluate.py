@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playground.cli.better import probed, varied
 from playground.cli.parts import (
     add_command,
-    add_table_input,
-    assignments,
-    check_input,
+    add_labelled_input,
+    amount,
+    check_folders,
+    labelled_rows,
     progress_bar,
     say,
-    table,
+    write_json,
 )
-from playground.errors import PlaygroundError, shorten
+from playground.errors import PlaygroundError
 from playground.prompts import CALIBRATIONS, Prompt
 
 if TYPE_CHECKING:
+    from playground.engine import Prompting
     from playground.tasks.evaluation import LabelledRows, Result
+    from playground.tasks.held_out import Split
 
 _EXAMPLES = """\
 examples:
   playground eval reviews.csv --prompt sentiment
   playground eval reviews.csv --prompt sentiment --templates all --ensemble
+  playground eval reviews.csv --prompt sentiment --templates all --ensemble --weights dev-accuracy
+  playground eval reviews.csv --prompt sentiment --sensitivity
+  playground eval reviews.csv --prompt sentiment --templates all --probe
   playground eval posts.jsonl --prompt sentiment my_card.json --text-column body
   playground eval --dataset stanfordnlp/sst2 --split validation --prompt sentiment --text-column sentence
   playground eval rows.csv --prompt topic --labels Sci/Tech=technology --model playground-mini bert-base-uncased
 
 Each prompt is measured raw and calibrated on the same rows. Accuracy and macro-F1 have 95 % intervals
 (1,000 resamples); "p" is McNemar's test against the best line: below 0.05 the difference is real.
+
+--weights dev-accuracy sets --shots rows of each label apart, weighs each template by its accuracy on
+them, and measures every line on the others only. --sensitivity tries every template, label word and
+calibration of the first card (and the words of the others); its p-values are corrected for their number
+(Holm). --probe needs no labels: it swaps sentiment words for opposites (the prediction should flip) and
+for synonyms (it should hold).
 """
 
 
@@ -40,14 +52,9 @@ def add(commands: Any) -> None:
     measure = add_command(
         commands, "eval", _eval, "measure prompts on labelled rows and compare them", _EXAMPLES
     )
-    add_table_input(measure)
+    add_labelled_input(measure)
     measure.add_argument(
         "--prompt", nargs="+", required=True, metavar="CARD", help="shipped cards or files"
-    )
-    measure.add_argument("--text-column", metavar="NAME", help="column with the text (text)")
-    measure.add_argument("--label-column", metavar="NAME", default="label", help="(label)")
-    measure.add_argument(
-        "--labels", nargs="+", metavar="THEIRS=OURS", default=[], help="what the data calls a label"
     )
     measure.add_argument(
         "--templates", choices=("first", "all"), default="first", help="of each card (first)"
@@ -62,6 +69,26 @@ def add(commands: Any) -> None:
     measure.add_argument(
         "--ensemble", action="store_true", help="average the templates of each calibration too"
     )
+    measure.add_argument(
+        "--weights",
+        choices=("equal", "dev-accuracy"),
+        default="equal",
+        help="of the ensemble's members (equal)",
+    )
+    measure.add_argument(
+        "--shots",
+        type=amount,
+        metavar="N",
+        help="rows of each label that the weights come from (16)",
+    )
+    measure.add_argument("--seed", type=int, metavar="N", help="which rows those are (0)")
+    measure.add_argument(
+        "--sensitivity", action="store_true", help="every way to write the card, and what is luck"
+    )
+    measure.add_argument(
+        "--probe", action="store_true", help="swap sentiment words; no labels used"
+    )
+    measure.add_argument("--lexicon", metavar="FILE", help="the probe's words (sentiment_swaps)")
     measure.add_argument("--json", metavar="FILE", help="write all numbers there too")
     measure.add_argument(
         "--model", nargs="+", metavar="M", help="shipped names, hub ids or folders"
@@ -71,63 +98,115 @@ def add(commands: Any) -> None:
 
 
 def _eval(options: argparse.Namespace) -> None:
+    _check_options(options)
     prompts = [(Path(name).stem, Prompt.load(name)) for name in options.prompt]
-    check_input(options)
-    columns = assignments(options.columns)
-    if options.text_column is not None:
-        fields = prompts[0][1].template.fields
-        if len(fields) != 1:
-            raise PlaygroundError("The template takes several texts; name them with --columns.")
-        columns.setdefault(fields[0], options.text_column)
-    rows = table(options)
+    check_folders(options.json)
+    labelled = labelled_rows(options, prompts[0][1])
+    if options.sensitivity:
+        varied(options, prompts, labelled, _open)
+        return
     from playground.tasks import evaluation
 
-    labelled = evaluation.read_labelled(
-        rows,
-        prompts[0][1],
-        columns=columns,
-        label_column=options.label_column,
-        label_names=assignments(options.labels, "--labels", "THEIRS=OURS"),
-        limit=options.limit,
-    )
-    if labelled.faulty:
-        say(f"{labelled.faulty:,} rows are left out: {'; '.join(labelled.problems)}")
     tried = evaluation.candidates(
         prompts, templates=options.templates, calibrations=options.calibration
     )
-    results = _results(options, tried, labelled)
-    print(_to_text(results, labelled))
+    if options.probe:
+        probed(options, tried, labelled, _open)
+        return
+    rest, split = labelled, None
+    if options.weights == "dev-accuracy":
+        from playground.tasks.held_out import split_rows
+
+        split = split_rows(labelled, shots=options.shots or 16, seed=options.seed or 0)
+        rest = split.held_out
+        say(
+            f"Weights come from {len(split.search):,} rows (seed {split.seed}); "
+            f"every line is measured on the other {len(rest):,}."
+        )
+    results, weights = _results(options, tried, rest, split)
+    print(_to_text(results, rest))
     if options.json:
-        _save(options.json, results, labelled)
+        data = {
+            "rows": len(rest),
+            "labels": list(rest.labels),
+            "left_out": labelled.faulty,
+            "results": [{"name": r.name, **r.metrics.to_json()} for r in results],
+        }
+        if split is not None:
+            data |= {"weights": weights, "shots": split.shots, "seed": split.seed}
+        write_json(options.json, data)
 
 
-def _results(options: argparse.Namespace, tried: list, labelled: LabelledRows) -> list[Result]:
-    from dataclasses import replace
+def _check_options(options: argparse.Namespace) -> None:
+    """Raise PlaygroundError for options that mean nothing together."""
+    if options.sensitivity and options.probe:
+        raise PlaygroundError("--sensitivity and --probe are two runs; give one of them.")
+    kind = "--sensitivity" if options.sensitivity else "--probe" if options.probe else None
+    if kind and options.ensemble:
+        raise PlaygroundError(f"--ensemble does not go with {kind}; leave one of them out.")
+    if kind and len(options.model or []) > 1:
+        raise PlaygroundError(f"{kind} takes one model; give one behind --model.")
+    if options.lexicon and not options.probe:
+        raise PlaygroundError("--lexicon belongs to --probe; give both or neither.")
+    if options.weights != "equal" and not options.ensemble:
+        raise PlaygroundError(f"--weights {options.weights} belongs to --ensemble; give both.")
+    if options.weights == "equal" and (options.shots or options.seed is not None):
+        raise PlaygroundError("--shots and --seed belong to --weights dev-accuracy; give it too.")
 
+
+def _open(options: argparse.Namespace, model: str | None = None) -> Prompting:
     from playground.engine import Prompting
     from playground.engine.device import choose_threads
     from playground.settings import settings
-    from playground.tasks.evaluation import ensemble, evaluate
 
     choose_threads(settings())
+    named = model or (options.model or [None])[0]
+    return Prompting(named, device=options.device, dtype=options.dtype)
+
+
+def _results(
+    options: argparse.Namespace, tried: list, labelled: LabelledRows, split: Split | None
+) -> tuple[list[Result], dict[str, float]]:
+    """Return the results of all models, and the ensemble's weights by member where rows give them."""
+    from dataclasses import replace
+
+    from playground.tasks.evaluation import ensemble, evaluate
+
     models = options.model or [None]
     results: list[Result] = []
+    weights: dict[str, float] = {}
     for model in models:
-        prompting = Prompting(model, device=options.device, dtype=options.dtype)
+        prompting = _open(options, model)
         tag = f"{prompting.backbone.name} · " if len(models) > 1 else ""
+        shares = [1.0] * len(tried)
+        if split is not None:
+            with progress_bar() as (progress, _):
+                known = evaluate(prompting, tried, split.search, progress=progress)
+            shares = [result.metrics.accuracy for result in known]
+            weights |= {f"{tag}{r.name}": s for r, s in zip(known, shares, strict=True)}
         with progress_bar() as (progress, _):
             found = evaluate(prompting, tried, labelled, progress=progress)
         results += [replace(result, name=f"{tag}{result.name}") for result in found]
         if options.ensemble:
             for calibration in options.calibration:
                 members = [
-                    result
-                    for result, candidate in zip(found, tried, strict=True)
+                    (result, share)
+                    for result, candidate, share in zip(found, tried, shares, strict=True)
                     if candidate.prompt.scoring.calibration == calibration
                 ]
-                name = f"{tag}ensemble of {len(members)} · {calibration}"
-                results.append(ensemble(members, labelled.gold, name=name))
-    return results
+                named = f"{tag}ensemble of {len(members)}"
+                own = [result for result, _ in members]
+                results.append(ensemble(own, labelled.gold, name=f"{named} · {calibration}"))
+                if split is not None:  # beside the equal one, which it has to beat
+                    results.append(
+                        ensemble(
+                            own,
+                            labelled.gold,
+                            weights=[share for _, share in members],
+                            name=f"{named} by dev accuracy · {calibration}",
+                        )
+                    )
+    return results, weights
 
 
 def _to_text(results: list[Result], labelled: LabelledRows) -> str:
@@ -168,18 +247,3 @@ def _to_text(results: list[Result], labelled: LabelledRows) -> str:
     if baseline.failed:
         lines.append(f"{baseline.failed:,} rows could not be scored and count as wrong.")
     return "\n".join(lines)
-
-
-def _save(path: str, results: list[Result], labelled: LabelledRows) -> None:
-    data = {
-        "rows": len(labelled),
-        "labels": list(labelled.labels),
-        "left_out": labelled.faulty,
-        "results": [{"name": r.name, **r.metrics.to_json()} for r in results],
-    }
-    try:
-        Path(path).write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise PlaygroundError(
-            f"The numbers cannot be written to {shorten(path, 120)} ({error.strerror})."
-        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from playground.errors import PlaygroundError, shorten
 
 if TYPE_CHECKING:
-    from playground.prompts import Template
+    from playground.prompts import Prompt, Template
+    from playground.tasks.evaluation import LabelledRows
     from playground.tasks.reading import Table
     from playground.tasks.score import Scorer
 
@@ -57,6 +59,16 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="do not continue a stopped run")
 
 
+def add_labelled_input(parser: argparse.ArgumentParser) -> None:
+    """Add what names labelled rows: their table, the column of the text, and what the labels are."""
+    add_table_input(parser)
+    parser.add_argument("--text-column", metavar="NAME", help="column with the text (text)")
+    parser.add_argument("--label-column", metavar="NAME", default="label", help="(label)")
+    parser.add_argument(
+        "--labels", nargs="+", metavar="THEIRS=OURS", default=[], help="what the data calls a label"
+    )
+
+
 def check_input(options: argparse.Namespace) -> None:
     """Raise PlaygroundError unless exactly one input is named."""
     if (options.file is None) == (options.dataset is None):
@@ -70,6 +82,22 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{shorten(text)} is not a number of rows above 0")
     return int(text)
+
+
+def amount(text: str) -> int:
+    """Return a whole number above 0, of whatever the option counts."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{shorten(text)} is not a whole number above 0")
+    return int(text)
+
+
+def check_folders(*paths: str | None) -> None:
+    """Raise PlaygroundError for an output without its folder, before any work is done for it."""
+    for path in filter(None, paths):
+        if not Path(path).expanduser().absolute().parent.is_dir():
+            raise PlaygroundError(
+                f"The folder of {shorten(path, 120)} is not there; make it first, or give another."
+            )
 
 
 def score_rows(
@@ -134,6 +162,41 @@ def table(options: argparse.Namespace) -> Table:
             sys.stdin.buffer, format=options.format, encoding=options.encoding
         )
     return reading.read_file(options.file, format=options.format, encoding=options.encoding)
+
+
+def labelled_rows(options: argparse.Namespace, prompt: Prompt) -> LabelledRows:
+    """Return the labelled rows that the options name; those left out are told."""
+    check_input(options)
+    columns = assignments(options.columns)
+    if options.text_column is not None:
+        fields = prompt.template.fields
+        if len(fields) != 1:
+            raise PlaygroundError("The template takes several texts; name them with --columns.")
+        columns.setdefault(fields[0], options.text_column)
+    rows = table(options)
+    from playground.tasks.evaluation import read_labelled
+
+    labelled = read_labelled(
+        rows,
+        prompt,
+        columns=columns,
+        label_column=options.label_column,
+        label_names=assignments(options.labels, "--labels", "THEIRS=OURS"),
+        limit=options.limit,
+    )
+    if labelled.faulty:
+        say(f"{labelled.faulty:,} rows are left out: {'; '.join(labelled.problems)}")
+    return labelled
+
+
+def write_json(path: str, data: dict[str, Any]) -> None:
+    """Write the numbers of a run; PlaygroundError if the file cannot be written."""
+    try:
+        Path(path).write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise PlaygroundError(
+            f"The numbers cannot be written to {shorten(path, 120)} ({error.strerror})."
+        ) from None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 
@@ -32,7 +33,7 @@ class TokenGradients:
         probe = probe_batch(backbone.encoder, backbone.device)
         self._forward = MaskForward(model, probe, gradients=True)
         table = model.get_input_embeddings()
-        self.embeddings: torch.Tensor = table.weight.detach()  # type: ignore[assignment]
+        self.embeddings = cast(torch.Tensor, table.weight).detach()  # (V, H)
         self._seen: list[torch.Tensor] = []
 
         def keep(_module, _inputs, output: torch.Tensor) -> torch.Tensor:

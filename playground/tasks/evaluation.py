@@ -237,6 +237,33 @@ def _probabilities(
         yield softmax(raw_scores[raw] - (0.0 if prior is None else prior))
 
 
+def scored_together(
+    prompting: Prompting,
+    prompts: Sequence[Prompt],
+    rows: Sequence[dict[str, str]],
+    *,
+    rows_at_once: int = 256,
+) -> Iterator[np.ndarray]:
+    """Yield the probabilities of all prompts on the rows so far, (M, n, C), part by part.
+
+    A row runs once through each template, however many prompts share it. The prompts have the same
+    number of labels.
+    """
+    places: dict[str, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        places.setdefault(prompt.template.source, []).append(place)
+    labels = len(prompts[0].verbalizer.names)
+    found = np.full((len(prompts), len(rows), labels), np.nan)  # (M, N, C)
+    for start in range(0, len(rows), rows_at_once):
+        part = rows[start : start + rows_at_once]
+        stop = start + len(part)
+        for own in places.values():
+            together = prompting.classify_together(part, [prompts[k] for k in own])
+            for place, scores in zip(own, together, strict=True):
+                found[place, start:stop] = scores.probabilities
+        yield found[:, :stop]
+
+
 def ensemble(
     results: Sequence[Result],
     gold: np.ndarray,

@@ -11,16 +11,16 @@ import numpy as np
 from playground.engine import Prompting
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
+from playground.settings import settings
 from playground.tasks.evaluation import (
     CALIBRATED,
     LabelledRows,
     Progress,
     Result,
-    candidates,
-    evaluate,
+    scored_together,
     versus,
 )
-from playground.tasks.metrics import Comparison
+from playground.tasks.metrics import Comparison, measure
 
 Key = tuple[str, ...]
 
@@ -124,22 +124,37 @@ def changes(
     *,
     searched: Iterable[Key],
     calibrations: Sequence[str] = CALIBRATED,
+    prior_texts: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[Change]:
     """Return what a search changed, one entry a calibration, measured on rows that it has not seen.
 
-    Raises PlaygroundError if it has seen one of them.
+    prior_texts: the texts searched on, without their labels, for one more entry with "corpus"
+    calibration: a word that was found for its ratio may be rare or common, which that sets right.
+    Raises PlaygroundError if the search has seen a row.
     """
     check_apart(searched, held_out)
-    tried = candidates([("before", before), ("after", after)], calibrations=calibrations)
-    results = evaluate(prompting, tried, held_out, progress=progress)
-    half = len(results) // 2
-    return [
-        Change(calibration, one, other, versus(other, one, held_out.gold))
-        for calibration, one, other in zip(
-            calibrations, results[:half], results[half:], strict=True
-        )
+    priors = dict.fromkeys(calibrations, ())
+    if prior_texts:
+        priors["corpus"] = tuple(prior_texts)[: settings().max_prior_texts]
+    tried = [
+        replace(prompt, scoring=replace(prompt.scoring, calibration=name, prior_texts=texts))
+        for prompt in (before, after)
+        for name, texts in priors.items()
     ]
+    shares = np.empty((len(tried), 0, len(held_out.labels)))
+    for shares in scored_together(prompting, tried, held_out.rows):
+        if progress is not None:
+            progress(shares.shape[1], len(held_out))
+    half = len(priors)
+    found = []
+    for k, name in enumerate(priors):
+        one, other = (
+            Result(told, share, measure(share, held_out.gold))
+            for told, share in (("before", shares[k]), ("after", shares[half + k]))
+        )
+        found.append(Change(name, one, other, versus(other, one, held_out.gold)))
+    return found
 
 
 def _part(labelled: LabelledRows, places: Sequence[int]) -> LabelledRows:

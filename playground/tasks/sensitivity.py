@@ -15,13 +15,12 @@ from playground import resources
 from playground.engine import Prompting
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, Verbalizer
-from playground.tasks.evaluation import CALIBRATED, LabelledRows, Progress, Result
+from playground.tasks.evaluation import CALIBRATED, LabelledRows, Progress, Result, scored_together
 from playground.tasks.metrics import holm, mcnemar, measure
 
 OWN = "all words"
 CHOICES = ("template", "words", "calibration")
 _ALPHA = 0.05
-_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,9 @@ def sensitivity_parts(
     caller may stop at any part: what it has is a fair comparison on the same rows. Raises
     PlaygroundError for fewer than two variants, or labels that are not those of the rows.
     """
-    for found in _probabilities(prompting, variants, labelled, rows_at_once):
+    _check(variants, labelled)
+    prompts = [variant.prompt for variant in variants]
+    for found in scored_together(prompting, prompts, labelled.rows, rows_at_once=rows_at_once):
         yield _summary(variants, found, labelled)
 
 
@@ -155,30 +156,13 @@ def sensitivity(
     progress: Progress | None = None,
 ) -> Sensitivity:
     """Return what all variants gave on all rows; ``progress`` is told the rows done and in all."""
+    _check(variants, labelled)
+    prompts = [variant.prompt for variant in variants]
     found = np.empty((len(variants), 0, len(labelled.labels)))
-    for found in _probabilities(prompting, variants, labelled, _ROWS_AT_ONCE):
+    for found in scored_together(prompting, prompts, labelled.rows):
         if progress is not None:
             progress(found.shape[1], len(labelled))
     return _summary(variants, found, labelled)
-
-
-def _probabilities(
-    prompting: Prompting, tried: Sequence[Variant], labelled: LabelledRows, rows_at_once: int
-) -> Iterator[np.ndarray]:
-    """Yield the probabilities of all variants on the rows so far, (M, n, C), part by part."""
-    _check(tried, labelled)
-    places: dict[str, list[int]] = {}
-    for place, variant in enumerate(tried):
-        places.setdefault(variant.template, []).append(place)
-    found = np.full((len(tried), len(labelled), len(labelled.labels)), np.nan)  # (M, N, C)
-    for start in range(0, len(labelled), rows_at_once):
-        part = labelled.rows[start : start + rows_at_once]
-        stop = start + len(part)
-        for own in places.values():
-            together = prompting.classify_together(part, [tried[k].prompt for k in own])
-            for place, scores in zip(own, together, strict=True):
-                found[place, start:stop] = scores.probabilities
-        yield found[:, :stop]
 
 
 def _check(tried: Sequence[Variant], labelled: LabelledRows) -> None:

@@ -91,11 +91,13 @@ def before_and_after(
     held_out: LabelledRows,
     *,
     calibrations: Sequence[str] = CALIBRATED,
+    prior_texts: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[Change]:
     """Return the prompt's own template against the one found, on rows not searched on.
 
-    One entry a calibration. Raises PlaygroundError if a row was searched on.
+    One entry a calibration, and one with corpus calibration where ``prior_texts`` are given: the texts
+    searched on, without their labels. Raises PlaygroundError if a row was searched on.
     """
     return changes(
         prompting,
@@ -104,6 +106,7 @@ def before_and_after(
         held_out,
         searched=found.searched,
         calibrations=calibrations,
+        prior_texts=prior_texts,
         progress=progress,
     )
 

@@ -107,11 +107,13 @@ def before_and_after(
     held_out: LabelledRows,
     *,
     calibrations: Sequence[str] = CALIBRATED,
+    prior_texts: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[Change]:
     """Return the prompt with its own words against the learned ones, on rows not searched on.
 
-    One entry a calibration. Raises PlaygroundError if a row was searched on.
+    One entry a calibration, and one with corpus calibration where ``prior_texts`` are given: the texts
+    searched on, without their labels. Raises PlaygroundError if a row was searched on.
     """
     return changes(
         prompting,
@@ -120,6 +122,7 @@ def before_and_after(
         held_out,
         searched=learned.searched,
         calibrations=calibrations,
+        prior_texts=prior_texts,
         progress=progress,
     )
 

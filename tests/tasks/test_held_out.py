@@ -106,13 +106,29 @@ def test_a_change_is_measured_as_eval_measures(prompting):
     split = split_rows(labelled(), shots=3)
     before = Prompt.load("sentiment")
     after = replace(before, verbalizer=Verbalizer({"positive": ["good"], "negative": ["bad"]}))
-    found = changes(prompting, before, after, split.held_out, searched=[("x",)])
-    assert [change.calibration for change in found] == ["none", "contextual"]
+    texts = tuple(row["text"] for row in split.search.rows)
+    found = changes(prompting, before, after, split.held_out, searched=[("x",)], prior_texts=texts)
+    assert [change.calibration for change in found] == ["none", "contextual", "corpus"]
     for change in found:
         for prompt, got in ((before, change.before), (after, change.after)):
-            scoring = replace(prompt.scoring, calibration=change.calibration)
+            prior = texts if change.calibration == "corpus" else ()
+            scoring = replace(prompt.scoring, calibration=change.calibration, prior_texts=prior)
             tried = [Candidate("", replace(prompt, scoring=scoring))]
             (expected,) = evaluate(prompting, tried, split.held_out)
             np.testing.assert_allclose(got.probabilities, expected.probabilities, atol=1e-6)
         gain = change.after.metrics.accuracy - change.before.metrics.accuracy
         assert change.comparison.difference == pytest.approx(gain)
+
+
+def test_prompts_of_one_template_are_measured_in_one_pass_a_row(prompting):
+    split = split_rows(labelled(), shots=3)
+    before = Prompt.load("sentiment")
+    after = replace(before, verbalizer=Verbalizer({"positive": ["good"], "negative": ["bad"]}))
+    changes(prompting, before, after, split.held_out, searched=[])  # priors are remembered
+    ran = prompting.runner.prompts_run
+    told: list[tuple[int, int]] = []
+    changes(
+        prompting, before, after, split.held_out, searched=[], progress=lambda *n: told.append(n)
+    )
+    assert prompting.runner.prompts_run - ran == 14
+    assert told == [(14, 14)]
