@@ -49,6 +49,10 @@ class Settings:
     nli_models: str = _row(
         "", "Comma-separated classifiers offered in the NLI tab beside the default one."
     )
+    datasets: str = _row(
+        "",
+        "Comma-separated hub data sets that the Eval tab of a hosted app opens; otherwise any opens.",
+    )
     hosted: bool = _row(
         False, "Strangers reach the app: only listed models load. On by itself on a Space."
     )
@@ -113,6 +117,13 @@ class Settings:
     def model_names(self) -> tuple[str, ...]:
         """The models in the picker, the default one first, each once."""
         return _listed(self.model, self.models)
+
+    @property
+    def dataset_names(self) -> tuple[str, ...]:
+        """The hub data sets that a hosted app opens, each once."""
+        return tuple(
+            dict.fromkeys(filter(None, (name.strip() for name in self.datasets.split(","))))
+        )
 
     @property
     def nli_model_names(self) -> tuple[str, ...]:

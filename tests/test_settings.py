@@ -18,6 +18,7 @@ TEXTS = [  # setting, default, an override
     ("models", "", "a, b"),
     ("nli_model", "playground-mini-snli", "org/classifier"),
     ("nli_models", "", "a, b"),
+    ("datasets", "", "a/b, c"),
     ("device", "auto", "cuda:1"),
     ("dtype", "float32", "bfloat16"),
     ("host", "127.0.0.1", "0.0.0.0"),

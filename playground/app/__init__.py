@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import gradio as gr
 
@@ -13,10 +14,14 @@ from playground.app.registry import Registry
 from playground.app.session import quiet
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, build_classify
+from playground.app.tabs.compare import CompareTab, build_compare
 from playground.app.tabs.evaluate import build_evaluate
 from playground.app.tabs.fill import FillTab, build_fill, restored
+from playground.app.tabs.learned_words import build_learned_words
+from playground.app.tabs.measure import build_measuring
 from playground.app.tabs.ner import NerTab, build_ner
 from playground.app.tabs.nli import NliTab, build_nli
+from playground.app.tabs.sensitive import build_sensitivity
 from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
@@ -53,8 +58,13 @@ def build(registry: Registry) -> gr.Blocks:
                 fill = build_fill(registry, model, classify, fill_tab)
             with gr.Tab("NER", id="ner", render_children=True):
                 ner = build_ner(registry, model, classify)
+            with gr.Tab("Compare", id="compare", render_children=True) as compare_tab:
+                compare = build_compare(registry, model, classify, tabs, compare_tab)
             with gr.Tab("Eval", id="eval", render_children=True):
-                build_evaluate(registry, classify, tabs)
+                evaluate = build_evaluate(registry, classify, tabs)
+                build_sensitivity(registry, classify, evaluate, tabs)
+                build_learned_words(registry, classify, evaluate)
+                build_measuring(registry, compare, evaluate)  # in the Compare tab
             with gr.Tab("NLI", id="nli", render_children=True):
                 nli = build_nli(registry, model, classify)
 
@@ -62,7 +72,7 @@ def build(registry: Registry) -> gr.Blocks:
             return _status(*registry.status(name))
 
         model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
-        _restore_links(demo, registry, tabs, model, status, classify, fill, ner, nli)
+        _restore_links(demo, registry, tabs, model, status, classify, fill, ner, compare, nli)
         add_endpoints(registry)
     demo.queue(
         max_size=settings.queue_size,
@@ -81,6 +91,7 @@ def _restore_links(
     classify: ClassifyTab,
     fill: FillTab,
     ner: NerTab,
+    compare: CompareTab,
     nli: NliTab,
 ) -> None:
     """Open the state that the address carries; a link that does not open says why."""
@@ -97,6 +108,7 @@ def _restore_links(
             **classify.restored(state.prompt, state.texts),
             **restored(fill, state.sentences),
             **ner.restored(state.ner),
+            **compare.restored(state.compared, state.compared_texts),
         }
         settings = registry.settings
         if not settings.hosted or state.classifier in ("", *settings.nli_model_names):
@@ -110,7 +122,7 @@ def _restore_links(
         return {**updates, tabs: gr.update(selected=state.tab)}
 
     outputs = [tabs, status, *classify.inputs, classify.told, classify.card, classify.panel]
-    outputs += [*fill.sentences, *ner.boxes.values()]
+    outputs += [*fill.sentences, *ner.boxes.values(), *compare.outputs]
     outputs += [*nli.pair, nli.classifier]
     demo.load(restore, None, outputs, **quiet())
 
@@ -136,9 +148,10 @@ def launch(
     if model:
         settings = settings.with_model(model)
     choose_threads(settings)
-    registry = Registry(settings)
-    demo = build(registry)
     address = host or settings.host
+    # a link that Gradio shares reaches this machine from anywhere, whatever the address
+    registry = Registry(replace(settings, host="0.0.0.0" if share else address))
+    demo = build(registry)
     demo.launch(
         server_name=address,
         server_port=free_port(address, port or settings.port),

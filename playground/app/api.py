@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from playground import resources
+from playground.app.compare_view import Side, scores_json
 from playground.app.registry import Registry
 from playground.app.tabs.classify import default_prompt
 from playground.app.tabs.ner import CARD, NerInputs, card_text
@@ -21,11 +22,12 @@ from playground.tasks.entities.export import entities_json
 
 _DEFAULT = default_prompt()
 _MOST_PREDICTIONS = 100
+_MOST_PROMPTS = 4
 NER_TYPES, NER_TEMPLATES = card_text(Prompt.load(CARD))
 
 
 def add_endpoints(registry: Registry) -> None:
-    """Add ``/classify``, ``/fill``, ``/ner``, ``/nli``, ``/cards`` and ``/models`` to the current Blocks."""
+    """Add ``/classify``, ``/fill``, ``/ner``, ``/compare``, ``/nli``, ``/cards`` and ``/models`` to the Blocks."""
 
     def classify(
         text: str,
@@ -48,12 +50,7 @@ def add_endpoints(registry: Registry) -> None:
             Verbalizer.from_text(label_words),
             ScoringOptions(aggregation=aggregation, calibration=calibration),
         )
-        fields = prompt.template.fields
-        if len(fields) > 2:
-            raise PlaygroundError(
-                f"The template takes {len(fields)} texts; this endpoint takes two."
-            )
-        row = dict(zip(fields, (text, second_text), strict=False))
+        row = _row(prompt, (text, second_text))
         found = registry.get(model).explain(row, prompt)
         return {
             "label": found.prediction,
@@ -135,6 +132,24 @@ def add_endpoints(registry: Registry) -> None:
         )
         return entities_json(found)
 
+    def compare(
+        text: str,
+        prompts: list[dict[str, str]],
+        second_text: str = "",
+    ) -> list[dict[str, Any]]:
+        """Score one text with up to 4 prompts, side by side.
+
+        prompts is a list of objects, each with template and label_words as /classify takes them, and
+        if wanted name, aggregation, calibration and model. Returns one object a prompt: name, label,
+        scores by label, prior by label, mass, prompt, model, tokens and dropped.
+        """
+        _require_text(text=text, second_text=second_text)
+        sides = [
+            _side(registry, one, place, (text, second_text))
+            for place, one in enumerate(_listed(prompts))
+        ]
+        return scores_json(sides, (text, second_text))
+
     def cards() -> list[dict[str, Any]]:
         """Return the shipped prompt cards: templates, label words, examples and sources."""
         return [Prompt.load(resources.card_path(name)).to_json() for name in resources.card_names()]
@@ -143,13 +158,50 @@ def add_endpoints(registry: Registry) -> None:
         """Return the names of the models that this app offers, the default one first."""
         return list(registry.settings.model_names)
 
-    for endpoint in (classify, fill, ner, nli, cards, models):
+    for endpoint in (classify, fill, ner, compare, nli, cards, models):
         gr.api(
             _told(endpoint),
             api_name=endpoint.__name__,
             concurrency_id="model",
             concurrency_limit=registry.settings.concurrency,
         )
+
+
+def _row(prompt: Prompt, texts: tuple[str, str]) -> dict[str, str]:
+    fields = prompt.template.fields
+    if len(fields) > 2:
+        raise PlaygroundError(f"The template takes {len(fields)} texts; this endpoint takes two.")
+    return dict(zip(fields, texts, strict=False))
+
+
+def _listed(prompts: Any) -> list[dict[str, Any]]:
+    if not isinstance(prompts, list) or not all(isinstance(one, dict) for one in prompts):
+        raise PlaygroundError(
+            f"prompts is {shorten(prompts)}; it must be a list of objects with template and label_words."
+        )
+    if not 1 <= len(prompts) <= _MOST_PROMPTS:
+        raise PlaygroundError(
+            f"There are {len(prompts):,} prompts; give from 1 to {_MOST_PROMPTS}."
+        )
+    return prompts
+
+
+def _side(registry: Registry, one: dict[str, Any], place: int, texts: tuple[str, str]) -> Side:
+    known = {"name": f"prompt {place + 1}", "template": "", "label_words": "", "aggregation": "mean",
+             "calibration": "contextual", "model": ""}  # fmt: skip
+    if unknown := [key for key in one if key not in known]:
+        raise PlaygroundError(
+            f"A prompt has the unknown key {shorten(unknown[0])}; it takes {', '.join(known)}."
+        )
+    chosen = known | one
+    _require_text(**chosen)
+    prompt = Prompt(
+        Template(chosen["template"]),
+        Verbalizer.from_text(chosen["label_words"]),
+        ScoringOptions(aggregation=chosen["aggregation"], calibration=chosen["calibration"]),
+    )
+    found = registry.get(chosen["model"]).explain(_row(prompt, texts), prompt)
+    return Side(chosen["name"], prompt, chosen["model"] or registry.settings.model, found)
 
 
 def _require_text(**values: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from playground.app.markup import action, esc, percent, width
 from playground.prompts import Prompt
 from playground.tasks.evaluation import LabelledRows, Result, versus
+from playground.tasks.metrics import Metrics
 from playground.tasks.reading import Table
 from playground.tasks.writing import formula_safe
 
@@ -43,17 +44,18 @@ class Measured:
         return self.labelled.gold[: self.done]
 
 
-def preview(table: Table, rows: Sequence[dict[str, Any]], count: int) -> str:
-    """Return the first rows of a table, so that its columns can be told apart."""
-    head = "".join(f"<th>{esc(_short(name, 30))}</th>" for name in table.columns[:8])
+def preview(table: Table, rows: Sequence[dict[str, Any]], count: int, remark: str = "") -> str:
+    """Return the first rows of a table, so that its columns can be told apart, under a remark."""
+    told = f". {esc(remark)}" if remark else ""
+    head = "".join(f"<th>{esc(short(name, 30))}</th>" for name in table.columns[:8])
     body = "".join(
         "<tr>"
-        + "".join(f"<td>{esc(_short(row.get(c), 60))}</td>" for c in table.columns[:8])
+        + "".join(f"<td>{esc(short(row.get(c), 60))}</td>" for c in table.columns[:8])
         + "</tr>"
         for row in rows[:_PREVIEW]
     )
     return (
-        f'<p class="pp-caption"><b>{esc(table.name)}</b>: {count:,} rows</p><div class="pp-scroll" '
+        f'<p class="pp-caption"><b>{esc(table.name)}</b>: {count:,} rows{told}</p><div class="pp-scroll" '
         f'tabindex="0"><table class="pp-table"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -63,12 +65,13 @@ def report(found: Measured, *, stopped: bool = False) -> str:
     """Return the whole right side: how far it is, all candidates, and one of them closely."""
     chosen = found.results[found.chosen]
     return (
-        f'<div class="pp-result pp-run">{_state(found, stopped)}{_candidates(found)}'
+        f'<div class="pp-result pp-run">{state_line(found, stopped)}{_candidates(found)}'
         f"{_closely(found, chosen)}</div>"
     )
 
 
-def _state(found: Measured, stopped: bool) -> str:
+def state_line(found: Measured, stopped: bool) -> str:
+    """Return how far a run is, and what two ways of guessing would get."""
     share = found.done / max(1, len(found.labelled))
     state = "Done:" if found.finished else ("Stopped after" if stopped else "Running:")
     left = f", {found.labelled.faulty:,} left out" if found.labelled.faulty else ""
@@ -88,7 +91,6 @@ def _candidates(found: Measured) -> str:
     for k in order:
         result = found.results[k]
         metrics = result.metrics
-        low, high = metrics.accuracy_interval
         test = versus(best, result, found.gold)
         verdict = "<b>best</b>" if result is best else ("worse" if test.real else "could be chance")
         p_value = "" if result is best else f' <span class="pp-small">p {test.p_value:.3f}</span>'
@@ -97,9 +99,7 @@ def _candidates(found: Measured) -> str:
         )
         rows.append(
             f"<tr{' class=pp-chosen' if k == found.chosen else ''}><td>{name}</td>"
-            f'<td><span class="pp-track pp-slim"><span class="pp-fill" style="{width(metrics.accuracy)}"></span>'
-            f'<span class="pp-range" style="left:{low * 100:.1f}%;{width(high - low)}"></span></span>'
-            f'<b>{percent(metrics.accuracy)}</b> <span class="pp-small">{percent(low)} to {percent(high)}</span></td>'
+            f"<td>{accuracy_cell(metrics)}</td>"
             f"<td>{percent(metrics.macro_f1)}</td><td>{percent(metrics.calibration_error)}</td>"
             f"<td>{verdict}{p_value}</td></tr>"
         )
@@ -107,6 +107,16 @@ def _candidates(found: Measured) -> str:
         '<h2>Accuracy</h2><div class="pp-scroll" tabindex="0"><table class="pp-table pp-measured">'
         "<thead><tr><th>Prompt</th><th>Accuracy, 95 %</th><th>Macro-F1</th><th>Calibration error</th>"
         f"<th>Against the best</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def accuracy_cell(metrics: Metrics) -> str:
+    """Return an accuracy as a slim bar with its 95 % interval on it, and both as numbers."""
+    low, high = metrics.accuracy_interval
+    return (
+        f'<span class="pp-track pp-slim"><span class="pp-fill" style="{width(metrics.accuracy)}"></span>'
+        f'<span class="pp-range" style="left:{low * 100:.1f}%;{width(high - low)}"></span></span>'
+        f'<b>{percent(metrics.accuracy)}</b> <span class="pp-small">{percent(low)} to {percent(high)}</span>'
     )
 
 
@@ -172,7 +182,7 @@ def _errors(found: Measured, chosen: Result) -> str:
             else '<span class="pp-warn">could not be scored</span>'
         )
         opened = action(
-            "row", i, esc(_short(text, 160)), title="Open it in Classify", classes="pp-link"
+            "row", i, esc(short(text, 160)), title="Open it in Classify", classes="pp-link"
         )
         lines.append(
             f"<tr><td>{opened}</td><td>{esc(names[found.gold[i]])}</td><td>{said}</td></tr>"
@@ -241,6 +251,7 @@ def report_page(found: Measured, prompt: Prompt, model: str, style: str) -> str:
     )
 
 
-def _short(value: Any, most: int) -> str:
+def short(value: Any, most: int) -> str:
+    """Return a value as text of at most ``most`` characters."""
     text = "" if value is None else str(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -10,8 +10,9 @@ from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.prompts import link as links
 
-TABS = ("classify", "fill", "ner", "nli")
+TABS = ("classify", "fill", "ner", "compare", "nli")
 _TEXTS = 2
+_COMPARED = 4
 _NUMBER = (int, float)
 _NER = {
     **dict.fromkeys(("text", "types", "templates", "candidates", "prior", "decoding"), str),
@@ -21,8 +22,17 @@ _NER = {
 
 
 @dataclass(frozen=True)
+class ComparedPrompt:
+    """One column of Compare: a prompt, and its model where it is not the default one."""
+
+    prompt: Prompt
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class PageState:
-    """What a link holds: the prompt, the texts of Classify, the sentences of Fill, the pair of NLI."""
+    """What a link holds: the prompt, the texts of Classify, the sentences of Fill, the pair of NLI,
+    the inputs of NER, and the prompts of Compare with their texts."""
 
     prompt: Prompt
     texts: tuple[str, ...] = ()
@@ -32,6 +42,8 @@ class PageState:
     pair: tuple[str, ...] = ()
     classifier: str = ""
     ner: Mapping[str, Any] = field(default_factory=dict)
+    compared: tuple[ComparedPrompt, ...] = ()
+    compared_texts: tuple[str, ...] = ()
 
     def token(self) -> str:
         """Return the state as the value of the link's ``p``."""
@@ -44,6 +56,8 @@ class PageState:
             "pair": list(self.pair),
             "classifier": self.classifier,
             "ner": dict(self.ner),
+            "compared": [{"card": c.prompt.to_json(), "model": c.model} for c in self.compared],
+            "compared_texts": list(self.compared_texts),
         }
         return links.pack({key: value for key, value in state.items() if value})
 
@@ -57,20 +71,17 @@ class PageState:
         tab = data.get("tab", "classify")
         if tab not in TABS:
             raise PlaygroundError(f"The link opens the tab {shorten(tab)}, which this app has not.")
-        for name in ("model", "classifier"):
-            if not isinstance(value := data.get(name, ""), str):
-                raise PlaygroundError(
-                    f"The link names the {name} {shorten(value)}; it must be text."
-                )
         return cls(
             prompt,
             _texts(data, "texts"),
             _texts(data, "sentences"),
-            data.get("model", ""),
+            _name(data, "model"),
             tab,
             _texts(data, "pair"),
-            data.get("classifier", ""),
+            _name(data, "classifier"),
             _ner(data.get("ner", {})),
+            _compared(data),
+            _texts(data, "compared_texts"),
         )
 
 
@@ -87,6 +98,26 @@ def _ner(state: Any) -> dict[str, Any]:
                 f"The link's {name} of NER is {shorten(value)}; copy the link again."
             )
     return dict(state)
+
+
+def _name(data: Mapping[str, Any], name: str) -> str:
+    if not isinstance(value := data.get(name, ""), str):
+        raise PlaygroundError(f"The link names the {name} {shorten(value)}; it must be text.")
+    return value
+
+
+def _compared(data: Mapping[str, Any]) -> tuple[ComparedPrompt, ...]:
+    values = data.get("compared", [])
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise PlaygroundError("The link's compared prompts must be a list; copy the link again.")
+    if len(values) > _COMPARED:
+        raise PlaygroundError(
+            f"The link compares {len(values):,} prompts; the most is {_COMPARED}."
+        )
+    return tuple(
+        ComparedPrompt(Prompt.from_json(value.get("card")), _name(value, "model"))
+        for value in values
+    )
 
 
 def _texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:

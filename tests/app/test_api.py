@@ -57,6 +57,28 @@ def test_a_text_alone_is_scored_with_the_prompt_of_the_page(client, prompting):
     check(answer, prompting, default_prompt(), {"text": "I love this song."})
 
 
+def test_prompts_are_compared_as_each_is_scored_alone(client, prompting):
+    prompts = [
+        {"template": "{text} It was {mask}.", "label_words": WORDS, "name": "first"},
+        {"template": "{text_a} {mask} {text_b}", "label_words": "yes: yes\nno: no", "calibration": "none"},
+    ]  # fmt: skip
+    answers = client.predict("A fine soup.", prompts, "It was hot.", api_name="/compare")
+    assert [answer["name"] for answer in answers] == ["first", "prompt 2"]
+    rows = ({"text": "A fine soup."}, {"text_a": "A fine soup.", "text_b": "It was hot."})
+    for answer, given, row in zip(answers, prompts, rows, strict=True):
+        prompt = Prompt(
+            Template(given["template"]),
+            Verbalizer.from_text(given["label_words"]),
+            ScoringOptions(calibration=given.get("calibration", "contextual")),
+        )
+        found = prompting.explain(row, prompt)
+        assert list(answer["scores"].values()) == pytest.approx(found.probabilities, abs=1e-6)
+        assert list(answer["prior"].values()) == pytest.approx(found.prior, abs=1e-6)
+        assert answer["mass"] == pytest.approx(found.mass, rel=1e-4)
+        assert (answer["label"], answer["prompt"]) == (found.prediction, prompt.template.fill(row))
+        assert answer["model"] == "playground-mini"
+
+
 @pytest.mark.parametrize("calibration", ["none", "contextual", "domain"])
 @pytest.mark.parametrize(
     ("aggregation", "words"),

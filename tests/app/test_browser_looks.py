@@ -109,6 +109,12 @@ def test_fill_has_no_barrier(themed):
     assert violations(themed) == []
 
 
+def test_compare_has_no_barrier(themed):
+    themed.tab("Compare")
+    themed.page.locator("#compare-run").wait_for()
+    assert violations(themed) == []
+
+
 def test_axe_sees_a_barrier(visitor):
     visitor.page.evaluate("document.querySelector('.pp-caption').style.color = '#eee'")
     assert [rule for rule, _, _ in violations(visitor)] == ["color-contrast"]
@@ -212,20 +218,21 @@ def test_nothing_spills_over_the_side(visitor, truth, width):
     visitor.box("classify-words").fill(words)
     visitor.until(truth(text=text, label_words=words))
     visitor.open_fold("classify-scoring")
-    for tab in ("Classify", "Fill"):
+    for tab in ("Classify", "Fill", "Compare"):
         visitor.tab(tab)
-        page.locator(f"#{'fill' if tab == 'Fill' else 'classify'}-link").wait_for()
+        page.locator(f"#{tab.lower()}-link").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(SPILLED) == []
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_both_tabs_are_equally_wide(visitor):
-    widths = []
-    for tab in ("Classify", "Fill"):
+def test_all_tabs_are_equally_wide(visitor):
+    widths = set()
+    for tab in ("Classify", "Fill", "Compare", "Eval", "NLI"):
         visitor.tab(tab)
-        widths.append(visitor.page.locator("#tabs").bounding_box()["width"])
-    assert widths[0] == widths[1] > 1000
+        widths.add(visitor.page.locator("#tabs").bounding_box()["width"])
+    assert len(widths) == 1
+    assert widths.pop() > 1000
 
 
 def test_the_bars_stay_in_sight_on_a_phone(phone, truth):

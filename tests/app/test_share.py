@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from playground import resources
-from playground.app.share import PageState
+from playground.app.share import ComparedPrompt, PageState
 from playground.errors import PlaygroundError
 from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer, link
 from tests.attacks.strategies import texts as anything
@@ -34,9 +34,18 @@ def packed(**changes: object) -> str:
         PageState(prompt(calibration="corpus", prior_texts=("one", "two")), ("",)),
         PageState(prompt(calibration="domain", domain="It was {mask}.", pieces="mean"), ("x",)),
         PageState(prompt(), tab="nli", pair=("A man sleeps.", ""), classifier="org/model"),
+        PageState(
+            prompt(),
+            tab="compare",
+            compared=(
+                ComparedPrompt(prompt(aggregation="max")),
+                ComparedPrompt(prompt(), "org/model"),
+            ),
+            compared_texts=("a text ${x}", "another"),
+        ),
         PageState(prompt(), ("line\none\r\n\ttwo", "{mask} ${x} </p>\x00\ud800 👩‍👩‍👧")),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_page_comes_back_from_its_link(state):
     assert PageState.from_token(state.token()) == state
@@ -92,6 +101,12 @@ def test_a_link_without_texts_leaves_them_empty():
         ({"texts": list("abc")}, "The link's texts must be at most 2 texts; copy the link again."),
         ({"sentences": 3}, "The link's sentences must be a list of texts; copy the link again."),
         ({"sentences": [None]}, "The link's sentences must be at most 2 texts; copy the link again."),
+        ({"compared": 3}, "The link's compared prompts must be a list; copy the link again."),
+        ({"compared": [3]}, "The link's compared prompts must be a list; copy the link again."),
+        ({"compared": [{"card": CARD}] * 5}, "The link compares 5 prompts; the most is 4."),
+        ({"compared": [{}]}, "A prompt card is a JSON object with templates and labels."),
+        ({"compared": [{"card": CARD, "model": 1}]}, 'The link names the model "1"; it must be text.'),
+        ({"compared_texts": [1]}, "The link's compared_texts must be at most 2 texts; copy the link again."),
         ({"card": None}, "A prompt card is a JSON object with templates and labels."),
         ({"card": {}}, 'The prompt card needs "templates", a list with at least one.'),
         ({"card": {**CARD, "scoring": {"aggregation": "x"}}}, 'aggregation is "x"; it must be one of mean, sum, geometric, max, logit_sum.'),

@@ -13,7 +13,7 @@ from playground.app.registry import Registry
 from playground.settings import Settings
 
 SETTINGS = replace(Settings(), queue_size=17, concurrency=3)
-PUBLIC = ("classify", "fill", "nli", "cards", "models")
+PUBLIC = ("classify", "fill", "nli", "compare", "cards", "models")
 SCORING = ("Aggregation", "Calibration", "Domain prompt", "Unlabelled texts",
            "Words of several pieces: order", "Words of several pieces: score")  # fmt: skip
 
@@ -68,12 +68,14 @@ def test_every_text_box_that_one_types_in_is_live(page):
         *("classify-text", "classify-text-b", "classify-template", "classify-words"),
         *("Domain prompt", "Unlabelled texts", "fill-a", "fill-b"),
         *("nli-premise", "nli-hypothesis"),
+        *("compare-text", "compare-text-b"),
+        *(f"compare-{box}-{column}" for box in ("template", "words") for column in "abcd"),
     }
 
 
 def test_the_live_listeners_are_those_of_the_tabs(page):
     names = sorted(name(listener) for listener in live(page))
-    assert names == ["judge", "predict", "predict", "score"]
+    assert names == ["contrast", "judge", "predict", "predict", "score"]
 
 
 def test_a_live_listener_takes_the_newest_edit_and_shows_no_spinner(page):
@@ -125,10 +127,10 @@ def test_no_listener_draws_a_spinner_over_the_page(page):
 def test_the_public_endpoints_are_named_and_few(page):
     visible = [listener for listener in listeners(page) if listener.api_visibility != "private"]
     assert [listener.api_name for listener in visible] == list(PUBLIC)
-    assert [listener.api_visibility for listener in visible] == ["public"] * 5
+    assert [listener.api_visibility for listener in visible] == ["public"] * 6
     assert [(listener.concurrency_id, listener.concurrency_limit) for listener in visible] == [
         ("model", 3)
-    ] * 5
+    ] * 6
 
 
 def test_every_public_endpoint_says_what_it_takes(page):
@@ -145,6 +147,7 @@ def test_every_public_endpoint_says_what_it_takes(page):
         ],
         "/fill": ["text", "top_k", "model"],
         "/nli": ["premise", "hypothesis", "model"],
+        "/compare": ["text", "prompts", "second_text"],
         "/cards": [],
         "/models": [],
     }
@@ -156,6 +159,7 @@ def test_every_public_endpoint_says_what_it_takes(page):
         "/classify": ["text"],
         "/fill": ["text"],
         "/nli": ["premise", "hypothesis"],
+        "/compare": ["text", "prompts"],
         "/cards": [],
         "/models": [],
     }

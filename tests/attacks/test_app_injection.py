@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from playground.app.share import PageState
+from playground.app.share import ComparedPrompt, PageState
 from playground.errors import PlaygroundError
 from playground.prompts import Prompt, Template, Verbalizer
 from tests.app.driver import START, Visitor
@@ -175,7 +175,12 @@ def test_payloads_in_a_link(visitor, monkeypatch):
     )
     prompt = Prompt(Template("{text} {mask}"), sample, name=PAYLOADS[0], description=PAYLOADS[1])
     state = PageState(
-        prompt, (text,), ("{mask} " + other[:100], "{mask} " + other[100:200]), tab="fill"
+        prompt,
+        (text,),
+        ("{mask} " + other[:100], "{mask} " + other[100:200]),
+        tab="fill",
+        compared=(ComparedPrompt(prompt), ComparedPrompt(prompt, PAYLOADS[2])),
+        compared_texts=(other,),
     )
     visitor.open(f"?p={state.token()}")
     visitor.page.wait_for_function(
@@ -185,6 +190,10 @@ def test_payloads_in_a_link(visitor, monkeypatch):
     visitor.until_text("#fill-result-a .pp-words", "[MASK] " + other[:100].strip())
     assert visitor.value("classify-text") == text
     assert texts(visitor, "#classify-details .pp-field") == [text]
+    inert(visitor)
+    visitor.open(f"?p={replace(state, tab='compare').token()}")
+    visitor.until_text("#compare-result-a .pp-field", other)
+    visitor.page.get_by_text(f'The model "{PAYLOADS[2]}').wait_for()
     inert(visitor)
 
 

@@ -96,6 +96,34 @@ def test_a_sentence_to_fill_has_a_limit(site):
     assert said == "The text has 100,006 characters; the most is 20,000."
 
 
+COMPARED = {"template": "{text} It was {mask}.", "label_words": "good: great\nbad: awful"}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ([COMPARED] * 5, "There are 5 prompts; give from 1 to 4."),
+        ([], "There are 0 prompts; give from 1 to 4."),
+        ("x", 'prompts is "x"; it must be a list of objects with template and label_words.'),
+        ([5], 'prompts is "[5]"; it must be a list of objects with template and label_words.'),
+        ([COMPARED | {"path": "/etc"}], 'A prompt has the unknown key "path"; it takes name, template, label_words, aggregation, calibration, model.'),
+        ([COMPARED | {"model": 5}], 'model is "5"; it must be text.'),
+        ([COMPARED, {"label_words": "a: b\nc: d"}], "The template is empty; write a sentence with a {mask} in it."),
+        ([COMPARED | {"template": "{premise} {mask} {hypothesis} {text_a}"}], "The template takes 3 texts; this endpoint takes two."),
+        ([COMPARED | {"template": "x" * 10_000}], "The template has 10,000 characters; the most is 2,000."),
+        ([COMPARED | {"label_words": MANY_LABELS}], "There are 1000 labels; the most is 64."),
+    ],
+)  # fmt: skip
+def test_compared_prompts_have_limits(site, prompts, message):
+    said = refused(site.call("compare", ["I like it.", prompts, ""]))
+    assert said == message
+
+
+def test_a_compared_text_has_a_limit(site):
+    said = refused(site.call("compare", ["x" * 100_000, [COMPARED], ""]))
+    assert said.startswith("text has 100,000 characters; the most is 20,000.")
+
+
 # ---- values of the wrong kind -------------------------------------------------------------------
 
 
@@ -221,7 +249,19 @@ def test_after_a_defect_the_app_goes_on(site):
 
 
 @pytest.mark.parametrize(
-    "name", ["/score", "/judge", "/run", "/make_table", "/restore", "/load_model", "score"]
+    "name",
+    [
+        "/score",
+        "/judge",
+        "/run",
+        "/make_table",
+        "/restore",
+        "/load_model",
+        "/contrast",
+        "/measure",
+        "/look_at",
+        "score",
+    ],
 )
 def test_a_client_cannot_call_what_is_private(client, name):
     with pytest.raises(ValueError, match=f"Cannot find a function with `api_name`: /?{name}"):
@@ -233,7 +273,7 @@ def test_what_is_private_is_described_nowhere(site):
         status, body = site.get(path)
         described = json.loads(body)
         assert status == 200
-        public = ["/classify", "/fill", "/nli", "/cards", "/models"]
+        public = ["/classify", "/fill", "/nli", "/compare", "/cards", "/models"]
         assert list(described["named_endpoints"]) == public
         assert described["unnamed_endpoints"] == {}
 

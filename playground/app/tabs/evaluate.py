@@ -13,6 +13,7 @@ import gradio as gr
 from playground import resources
 from playground.app import eval_view, opened_files
 from playground.app.eval_view import Measured
+from playground.app.hub_sets import HubRows
 from playground.app.markup import action, notice
 from playground.app.registry import Registry
 from playground.app.session import (
@@ -27,36 +28,46 @@ from playground.app.session import (
     told_run,
 )
 from playground.app.tabs.classify import ClassifyTab
+from playground.app.tabs.hub import build_hub
 from playground.app.theme import DOWNLOAD_JS, actions_js, css
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
-from playground.tasks.evaluation import candidates, evaluate_parts, read_labelled
+from playground.tasks.evaluation import LabelledRows, candidates, evaluate_parts, read_labelled
 from playground.tasks.reading import Record, Table
 
 AS_EDITED, ALL_TEMPLATES = "as it is in Classify", "all templates of the card"
-_SETS = {"reviews": "our 200 reviews", "headlines": "our 100 headlines", "nli": "our 60 pairs"}
+SETS = {"reviews": "our 200 reviews", "headlines": "our 100 headlines", "nli": "our 60 pairs"}
 _LABEL_COLUMNS = ("label", "gold_label", "gold", "class", "sentiment", "target")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A table that a visitor has opened, and its number of rows."""
+    """A table that a visitor has opened, its number of rows, and what is to be known of them."""
 
     table: Table
     rows: int
+    remark: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self.table.columns
 
 
-def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> None:
+@dataclass(frozen=True)
+class EvalTab:
+    """The components of the tab that name the open rows, for other parts of the page."""
+
+    rows: list  # the opened table, text column, second text, label column, names of the labels
+
+
+def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> EvalTab:
     """Build the tab inside the current Blocks context and wire it."""
     most = registry.settings.max_table_rows
     start = sample("reviews")
     with gr.Row(elem_classes="pp-columns"):
         with gr.Column(scale=4, min_width=280):
             chooser = gr.HTML(_chooser(most), elem_id="eval-file", js_on_load=actions_js())
+            hub = gr.Column()
             shown = gr.HTML(_preview(start), elem_id="eval-preview")
             with gr.Row():
                 text = gr.Dropdown(
@@ -103,9 +114,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     kept = gr.State(None, time_to_live=3600)
     halting = gr.State(None, time_to_live=3600)
 
-    @said_in(told)
-    def open_rows(event: gr.EventData):
-        found = sample(str(event.arg)) if event.act == "sample" else from_file(str(event.arg), most)
+    def shows(found: Opened) -> dict:
         choices = list(found.columns)
         first, other, gold = guessed(found.columns)
         return {
@@ -116,7 +125,16 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
             label: gr.update(choices=choices, value=gold),
         }
 
-    chooser.click(open_rows, None, [opened, shown, text, second, label, told], **quiet())
+    @said_in(told)
+    def open_rows(event: gr.EventData):
+        return shows(
+            sample(str(event.arg)) if event.act == "sample" else from_file(str(event.arg), most)
+        )
+
+    rows = [opened, shown, text, second, label]
+    chooser.click(open_rows, None, [*rows, told], **quiet())
+    with hub:
+        build_hub(registry, told, lambda found: shows(from_hub(found, most)), rows)
 
     def run(*values: Any):
         yield from told_run(parts(*values), told, _idle(False))
@@ -170,17 +188,17 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
             raise PlaygroundError("The results are gone from the page's memory; press Run again.")
         argument = str(event.arg)
         if event.act == "row":
-            texts = joined(list(found.labelled.rows[_place(argument, found.done)].values()))
+            texts = joined(list(found.labelled.rows[place(argument, found.done)].values()))
             return {
                 **dict(zip(classify.inputs[1:3], texts, strict=True)),
                 tabs: gr.update(selected="classify"),
             }
         if event.act == "choose":
-            fresh = replace(found, chosen=_place(argument, len(found.results)), cell=None)
+            fresh = replace(found, chosen=place(argument, len(found.results)), cell=None)
         else:
             gold, _, taken = argument.partition("|")
             many = len(found.labelled.labels)
-            cell = (_place(gold, many), _place(taken, many))
+            cell = (place(gold, many), place(taken, many))
             fresh = replace(found, cell=None if cell == found.cell else cell)
         return {kept: fresh, result: eval_view.report(fresh, stopped=not fresh.finished)}
 
@@ -214,6 +232,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
         (page, make_report, [kept, *classify.inputs]),
     ):
         leaves(button, make, inputs, [told], payload, DOWNLOAD_JS)
+    return EvalTab([opened, text, second, label, names])
 
 
 def measured(
@@ -226,23 +245,35 @@ def measured(
     all_templates: bool,
 ) -> Iterator[Measured]:
     """Yield what the prompt of Classify gets on the rows, part by part."""
-    if found is None:
-        raise PlaygroundError("The rows are gone from the page's memory; open the table again.")
     prompt = inputs.prompt()
-    fields = prompt.template.fields
-    chosen = {field: column for field, column in zip(fields, columns, strict=False) if column}
-    labelled = read_labelled(
-        found.table,
-        prompt,
-        columns=chosen,
-        label_column=label or "label",
-        label_names=label_names(mapping),
-        limit=registry.settings.max_table_rows,
-    )
+    labelled = labelled_rows(registry, prompt, found, *columns, label, mapping)
     tried = candidates([("", with_card_templates(prompt) if all_templates else prompt)],
                        templates="all" if all_templates else "first")  # fmt: skip
     for results in evaluate_parts(registry.get(inputs.model), tried, labelled):
         yield Measured(labelled, results, results[0].metrics.rows)
+
+
+def labelled_rows(
+    registry: Registry,
+    prompt: Prompt,
+    found: Opened | None,
+    first: str | None,
+    second: str | None,
+    label: str | None,
+    mapping: str,
+) -> LabelledRows:
+    """Return the open rows as ``prompt`` reads them; raises PlaygroundError as read_labelled does."""
+    if found is None:
+        raise PlaygroundError("The rows are gone from the page's memory; open the table again.")
+    columns = zip(prompt.template.fields, (first, second), strict=False)
+    return read_labelled(
+        found.table,
+        prompt,
+        columns={field: column for field, column in columns if column},
+        label_column=label or "label",
+        label_names=label_names(mapping),
+        limit=registry.settings.max_table_rows,
+    )
 
 
 def with_card_templates(prompt: Prompt) -> Prompt:
@@ -273,13 +304,13 @@ def label_names(mapping: str) -> dict[str, str]:
 
 def sample(name: str) -> Opened:
     """Return one of our own sample sets as a table."""
-    if name not in _SETS:
+    if name not in SETS:
         raise PlaygroundError(
             "There is no such sample set; open a file, or take one of the others."
         )
     rows = resources.load_examples(name)
     table = Table(
-        _SETS[name][0].upper() + _SETS[name][1:], lambda: iter([Record(dict(r)) for r in rows])
+        SETS[name][0].upper() + SETS[name][1:], lambda: iter([Record(dict(r)) for r in rows])
     )
     return Opened(table, len(rows))
 
@@ -288,6 +319,16 @@ def from_file(content: str, most_rows: int) -> Opened:
     """Return the table in a file's text."""
     table, rows = opened_files.open_table(content, most_rows, "playground eval")
     return Opened(table, rows)
+
+
+def from_hub(found: HubRows, most_rows: int) -> Opened:
+    """Return the first rows of a hub data set, with a remark where they are not all."""
+    if not found.cut:
+        return Opened(found.table, found.rows)
+    total = f" of {found.total:,}" if found.total else ""
+    lifted = "; PLAYGROUND_MAX_TABLE_ROWS sets the most" if found.rows >= most_rows else ""
+    remark = f"The first {found.rows:,}{total} rows are measured{lifted}."
+    return Opened(found.table, found.rows, remark)
 
 
 def guessed(columns: tuple[str, ...]) -> tuple[str | None, str | None, str | None]:
@@ -302,7 +343,8 @@ def guessed(columns: tuple[str, ...]) -> tuple[str | None, str | None, str | Non
     return first, other, gold
 
 
-def _place(text: str, below: int) -> int:
+def place(text: str, below: int) -> int:
+    """Return the number below ``below`` that a button of ours carries."""
     if text.isascii() and text.isdigit() and int(text) < below:
         return int(text)
     raise PlaygroundError("The results have changed since; click again.")
@@ -310,13 +352,13 @@ def _place(text: str, below: int) -> int:
 
 def _preview(found: Opened) -> str:
     rows: list[dict[str, Any]] = [r.values for r in islice(found.table.records(), 4)]
-    return eval_view.preview(found.table, rows, found.rows)
+    return eval_view.preview(found.table, rows, found.rows, found.remark)
 
 
 def _chooser(most_rows: int) -> str:
     buttons = "".join(
         action("sample", name, f"{shown[0].upper()}{shown[1:]}", classes="pp-example")
-        for name, shown in _SETS.items()
+        for name, shown in SETS.items()
     )
     return (
         f'<p class="pp-caption">Labelled rows: one of our sample sets, or a CSV, TSV or JSON Lines file of '

@@ -1,0 +1,445 @@
+"""The Compare tab: up to four prompts on one text, side by side, scored while one types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from playground.app import compare_view
+from playground.app.compare_view import Side
+from playground.app.markup import notice
+from playground.app.registry import Registry
+from playground.app.session import (
+    Inputs,
+    download,
+    explain,
+    joined,
+    leaves,
+    live,
+    quiet,
+    said_in,
+)
+from playground.app.share import ComparedPrompt, PageState
+from playground.app.tabs.cards import card_html, first_texts
+from playground.app.tabs.classify import ClassifyTab, default_prompt, input_values
+from playground.app.tabs.evaluate import with_card_templates
+from playground.app.tabs.exports import named
+from playground.app.theme import COPY_JS, DOWNLOAD_JS, HIDE_JS, LINK_JS, actions_js
+from playground.errors import PlaygroundError
+from playground.prompts import CALIBRATIONS, Prompt, ScoringOptions, Template
+
+LETTERS = "ABCD"
+FEWEST = 2
+
+
+Shown = tuple[bool, ...]  # which columns are on the page
+Options = tuple[ScoringOptions, ...]  # each column's choices that have no box of their own
+SHOWN: Shown = (True, True, False, False)
+OPTIONS: Options = (ScoringOptions(),) * len(LETTERS)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The components of one prompt."""
+
+    letter: str
+    whole: gr.Column
+    head: gr.HTML
+    boxes: list  # template, label words, model, calibration
+    told: gr.HTML
+    result: gr.HTML
+
+    def filled(self, prompt: Prompt, model: str) -> dict:
+        """Return the updates that show a prompt in this column."""
+        source, words = prompt.template.source, prompt.verbalizer.to_text()
+        values = (source, words, model, prompt.scoring.calibration)
+        return dict(zip(self.boxes, values, strict=True))
+
+
+@dataclass(frozen=True)
+class CompareTab:
+    """The components of the tab that other parts of the page read or set."""
+
+    registry: Registry
+    texts: list
+    shown: gr.State
+    options: gr.State
+    untouched: gr.State  # nobody has opened the tab yet: it may still take the prompt of Classify
+    columns: list[Column]
+    rows_panel: gr.Column
+
+    @property
+    def inputs(self) -> list:
+        """What :class:`Compare` is made of, in its order."""
+        boxes = (box for column in self.columns for box in column.boxes)
+        return [self.shown, self.options, *self.texts, *boxes]
+
+    @property
+    def outputs(self) -> list:
+        """What :meth:`restored` sets."""
+        heads = [part for column in self.columns for part in (column.whole, column.head)]
+        return [*self.inputs, *heads, self.untouched]
+
+    def restored(self, compared: Sequence[ComparedPrompt], texts: Sequence[str]) -> dict:
+        """Return the updates that show the prompts of a link; none where it holds none."""
+        if not compared:
+            return {}
+        updates: dict = dict(zip(self.texts, joined(texts), strict=True))
+        filled = [*compared, *[compared[0]] * (len(LETTERS) - len(compared))]
+        for column, one in zip(self.columns, filled, strict=True):
+            updates |= column.filled(one.prompt, offered(self.registry, one.model))
+        many = max(FEWEST, len(compared))
+        updates |= self.with_columns(tuple(k < many for k in range(len(LETTERS))))
+        updates |= self.with_options([one.prompt.scoring for one in filled])
+        return {**updates, self.untouched: False}
+
+    def with_columns(self, shown: Shown) -> dict:
+        """Return the updates that show these columns and no other."""
+        seen = zip(self.columns, shown, strict=True)
+        return {self.shown: shown, **{c.whole: gr.update(visible=on) for c, on in seen}}
+
+    def with_options(self, options: Sequence[ScoringOptions]) -> dict:
+        """Return the updates that keep the columns' choices; the calibration has its own box."""
+        kept = tuple(replace(one, calibration="none") for one in options)
+        heads = {
+            column.head: compare_view.head(column.letter, one)
+            for column, one in zip(self.columns, kept, strict=True)
+        }
+        return {self.options: kept, **heads}
+
+
+class Compare:
+    """The values of the Compare inputs: each shown column's prompt and model, or why it has none."""
+
+    def __init__(
+        self, registry: Registry, shown: Shown | None, options: Options | None, *values: Any
+    ) -> None:
+        self.registry = registry
+        self.shown, self.options = shown or SHOWN, options or OPTIONS
+        self.texts = tuple(text or "" for text in values[:2])
+        self._boxes = [values[k : k + 4] for k in range(2, len(values), 4)]
+
+    def inputs(self, place: int) -> Inputs:
+        """Return one column as the inputs of Classify."""
+        template, words, model, calibration = self._boxes[place]
+        options = self.options[place]
+        if calibration == "corpus" and not options.prior_texts:
+            raise PlaygroundError(
+                "Corpus calibration needs unlabelled texts: set them in Classify, then take it from there."
+            )
+        return Inputs(
+            model or "", *self.texts, template, words, options.aggregation, calibration,
+            options.domain, "\n".join(options.prior_texts), options.fill_order, options.pieces,
+        )  # fmt: skip
+
+    def places(self) -> Iterator[tuple[int, str]]:
+        """Yield the place and the letter of each shown column."""
+        for place, (letter, on) in enumerate(zip(LETTERS, self.shown, strict=True)):
+            if on:
+                yield place, letter
+
+    def prompts(self) -> list[tuple[str, Prompt, str]]:
+        """Return each shown column's letter, prompt and model; PlaygroundError names a wrong one."""
+        found = []
+        for place, letter in self.places():
+            try:
+                chosen = self.inputs(place)
+                found.append((letter, chosen.prompt(), chosen.model))
+            except PlaygroundError as error:
+                raise PlaygroundError(f"Prompt {letter}: {error}") from None
+        return found
+
+    def side(self, place: int) -> Side:
+        """Return what one column's prompt says of the text."""
+        chosen = self.inputs(place)
+        found = explain(self.registry, chosen)
+        return Side(LETTERS[place], chosen.prompt(), chosen.model, found)
+
+    def sides(self) -> list[Side]:
+        """Return what all shown prompts say; PlaygroundError names the one that cannot be scored."""
+        found = []
+        for place, letter in self.places():
+            try:
+                found.append(self.side(place))
+            except PlaygroundError as error:
+                raise PlaygroundError(f"Prompt {letter}: {error}") from None
+        return found
+
+    def used_texts(self) -> tuple[str, ...]:
+        """Return the texts that some template takes."""
+        return self.texts[: max(len(p.template.fields) for _, p, _ in self.prompts())]
+
+
+def offered(registry: Registry, model: str) -> str:
+    """Return the model's name, or the default one where a stranger may not choose it."""
+    settings = registry.settings
+    if not model or (settings.hosted and model not in settings.model_names):
+        return settings.model
+    return model
+
+
+def starting_prompts(prompt: Prompt) -> list[Prompt]:
+    """Return a prompt for each column: the one given, then other templates of the card."""
+    others = with_card_templates(prompt).templates[1 : len(LETTERS)]
+    found = [replace(prompt, template=template) for template in (prompt.template, *others)]
+    return [*found, *[prompt] * (len(LETTERS) - len(found))]
+
+
+def build_compare(
+    registry: Registry, model: gr.Dropdown, classify: ClassifyTab, tabs: gr.Tabs, tab: gr.Tab
+) -> CompareTab:
+    """Build the tab inside the current Blocks context and wire it, but for the rows."""
+    start = default_prompt()
+    texts = joined(first_texts(start))
+    prompts = starting_prompts(start)
+    with gr.Row():
+        text = gr.Textbox(
+            texts[0], label="Text", info="All prompts read it.", lines=2, max_lines=6,
+            elem_id="compare-text",
+        )  # fmt: skip
+        second = gr.Textbox(
+            texts[1], label="Second text", info="For templates with two slots.", lines=2,
+            max_lines=6, visible=False, elem_id="compare-text-b",
+        )  # fmt: skip
+    values: list = [SHOWN, OPTIONS, *texts]
+    for prompt in prompts:
+        values += [prompt.template.source, prompt.verbalizer.to_text(), registry.settings.model,
+                   prompt.scoring.calibration]  # fmt: skip
+    agreed = gr.HTML(
+        compare_view.agreement(Compare(registry, *values).sides()),
+        elem_id="compare-agreement",
+        js_on_load=actions_js(),
+    )
+    told = gr.HTML(notice(""), elem_id="compare-notice")
+    shown, options, untouched = gr.State(SHOWN), gr.State(OPTIONS), gr.State(True)
+    add = gr.Button("Add a prompt", size="sm", elem_id="compare-add", render=False)
+    with gr.Row(elem_classes="pp-columns pp-sides pp-compare"):
+        columns = [
+            _column(registry, letter, prompt, texts, shown=on)
+            for letter, prompt, on in zip(LETTERS, prompts, SHOWN, strict=True)
+        ]
+    gr.HTML(compare_view.LEGEND, elem_id="compare-legend")
+    rows_panel = gr.Column(elem_id="compare-rows", elem_classes="pp-panel", render=False)
+    page = CompareTab(registry, [text, second], shown, options, untouched, columns, rows_panel)
+    _exports(page, add, told)
+    rows_panel.render()
+    _wire(page, model, classify, tabs, tab, add, told, agreed)
+    return page
+
+
+def _column(
+    registry: Registry, letter: str, prompt: Prompt, texts: tuple[str, str], *, shown: bool
+) -> Column:
+    name = letter.lower()
+    with gr.Column(min_width=250, elem_classes="pp-panel", visible=shown) as whole:
+        head = gr.HTML(
+            compare_view.head(letter, ScoringOptions()),
+            elem_id=f"compare-head-{name}",
+            js_on_load=actions_js(),
+        )
+        template = gr.Textbox(
+            prompt.template.source, label=f"Template {letter}", lines=2, max_lines=2,
+            elem_id=f"compare-template-{name}",
+        )  # fmt: skip
+        words = gr.Textbox(
+            prompt.verbalizer.to_text(), label=f"Label words {letter}", lines=5, max_lines=5,
+            elem_id=f"compare-words-{name}",
+        )  # fmt: skip
+        settings = registry.settings
+        with gr.Row(elem_classes="pp-choices"):
+            model = gr.Dropdown(
+                list(settings.model_choices), value=settings.model, label=f"Model {letter}",
+                allow_custom_value=not settings.hosted, min_width=150,
+                elem_id=f"compare-model-{name}",
+            )  # fmt: skip
+            calibration = gr.Dropdown(
+                list(CALIBRATIONS), value=prompt.scoring.calibration, min_width=150,
+                label=f"Calibration {letter}", elem_id=f"compare-calibration-{name}",
+            )  # fmt: skip
+        found = explain(registry, Inputs(settings.model, *input_values(prompt, texts)))
+        told = gr.HTML(notice(compare_view.column_note(found)), elem_id=f"compare-notice-{name}")
+        result = gr.HTML(compare_view.column(found), elem_id=f"compare-result-{name}")
+    return Column(letter, whole, head, [template, words, model, calibration], told, result)
+
+
+def _wire(
+    page: CompareTab,
+    model: gr.Dropdown,
+    classify: ClassifyTab,
+    tabs: gr.Tabs,
+    tab: gr.Tab,
+    add: gr.Button,
+    told: gr.HTML,
+    agreed: gr.HTML,
+) -> None:
+    registry, columns, count = page.registry, page.columns, len(page.inputs)
+
+    @said_in(told)
+    def contrast(*values: Any):
+        chosen = Compare(registry, *values)
+        updates: dict = {}
+        sides = []
+        for place, _ in chosen.places():
+            column = columns[place]
+            try:
+                side = chosen.side(place)
+            except PlaygroundError as error:  # the others are scored all the same
+                updates[column.told] = notice(str(error), error=True)
+                continue
+            sides.append(side)
+            updates[column.told] = notice(compare_view.column_note(side.found))
+            updates[column.result] = compare_view.column(side.found)
+        return {**updates, agreed: compare_view.agreement(sides)}
+
+    gr.on(
+        [box.change for box in page.inputs],
+        contrast,
+        page.inputs,
+        [*(part for column in columns for part in (column.told, column.result)), agreed, told],
+        **live(registry),
+    )
+    _name_second(page)
+
+    @said_in(told)
+    def first_time(untouched: bool | None, *values: Any):
+        if not untouched:
+            return {}
+        now = dict(zip(page.inputs, values[:count], strict=True))
+        try:
+            chosen = Inputs(*values[count:])
+            prompts = starting_prompts(chosen.prompt())
+        except PlaygroundError:  # Classify says what is missing there; the shipped prompts stay
+            return {page.untouched: False}
+        updates: dict = {page.untouched: False}
+        for column, prompt in zip(columns, prompts, strict=True):
+            updates |= column.filled(prompt, chosen.model)
+        updates |= dict(zip(page.texts, (chosen.text, chosen.second_text), strict=True))
+        # what is as it should be is left alone: the visitor may be typing in it already
+        updates = {box: value for box, value in updates.items() if now.get(box) != value}
+        return {**updates, **page.with_options([prompt.scoring for prompt in prompts])}
+
+    everything = [*page.outputs, told]
+    tab.select(first_time, [page.untouched, *page.inputs, *classify.inputs], everything, **quiet())
+
+    @said_in(told)
+    def show_another(shown: Shown | None):
+        now = [*(shown or SHOWN)]
+        if all(now):
+            raise PlaygroundError(f"{len(now)} prompts fit side by side; remove one first.")
+        now[now.index(False)] = True
+        return page.with_columns(tuple(now))
+
+    add.click(show_another, page.shown, everything, **quiet())
+
+    def wire_head(place: int) -> None:
+        @said_in(told)
+        def act(event: gr.EventData, *values: Any):
+            chosen = Compare(registry, *values[:count])
+            if event.act == "remove":
+                if sum(chosen.shown) <= FEWEST:
+                    raise PlaygroundError("Two prompts are the fewest to compare.")
+                return page.with_columns(
+                    tuple(on and k != place for k, on in enumerate(chosen.shown))
+                )
+            if event.act == "open":
+                inputs = chosen.inputs(place)
+                texts = tuple(inputs.row(inputs.prompt()).values())
+                return {
+                    **classify.restored(inputs.prompt(), texts),
+                    classify.panel: card_html(
+                        inputs.prompt(), f"Prompt {LETTERS[place]} of Compare."
+                    ),
+                    model: inputs.model or gr.skip(),
+                    tabs: gr.update(selected="classify"),
+                }
+            inputs = Inputs(*values[count:])
+            prompt = inputs.prompt()
+            options = [*chosen.options]
+            options[place] = prompt.scoring
+            return {**columns[place].filled(prompt, inputs.model), **page.with_options(options)}
+
+        columns[place].head.click(
+            act,
+            [*page.inputs, *classify.inputs],
+            [*everything, *classify.inputs, classify.card, classify.panel, tabs],
+            **quiet(),
+        )
+
+    for place in range(len(columns)):
+        wire_head(place)
+
+
+def _name_second(page: CompareTab) -> None:
+    """Show the second text box where a template of the page takes two."""
+    two = gr.State(False)
+    templates = [column.boxes[0] for column in page.columns]
+
+    def look(shown: Shown | None, before: bool, *sources: str):
+        wanted = False
+        for source, on in zip(sources, shown or SHOWN, strict=True):
+            try:
+                wanted |= on and len(Template(source or "").fields) > 1
+            except PlaygroundError:  # the column says what is wrong with it
+                wanted |= before
+        if wanted == before:
+            return {two: before}
+        return {two: wanted, page.texts[1]: gr.update(visible=wanted)}
+
+    gr.on(
+        [page.shown.change, *(template.change for template in templates)],
+        look,
+        [page.shown, two, *templates],
+        [two, page.texts[1]],
+        trigger_mode="always_last",
+        **quiet(),
+    )
+
+
+def _exports(page: CompareTab, add: gr.Button, told: gr.HTML) -> None:
+    registry = page.registry
+    with gr.Row(elem_classes="pp-exports"):
+        add.render()
+        link = gr.Button("Copy link", size="sm", elem_id="compare-link")
+        python = gr.Button("Copy as Python", size="sm", elem_id="compare-python")
+        scores = gr.Button("JSON", size="sm", elem_id="compare-json")
+    code = gr.Code(
+        language="python", label="Python", visible=False, interactive=False, elem_id="compare-code"
+    )
+    payload = gr.Textbox(visible="hidden", elem_id="compare-payload", label="Export")
+
+    @said_in(told)
+    def make_link(*values: Any):
+        chosen = Compare(registry, *values)
+        prompts = chosen.prompts()
+        compared = tuple(ComparedPrompt(p, named(registry, model)) for _, p, model in prompts)
+        state = PageState(prompts[0][1], tab="compare", compared=compared,
+                          compared_texts=chosen.used_texts())  # fmt: skip
+        return {payload: state.token(), told: notice("The link is copied and in the address bar.")}
+
+    @said_in(told)
+    def make_python(*values: Any):
+        chosen = Compare(registry, *values)
+        prompts = [(letter, p, named(registry, model)) for letter, p, model in chosen.prompts()]
+        text = compare_view.program(prompts, chosen.used_texts())
+        return {payload: text, code: gr.update(value=text, visible=True), told: notice("Copied.")}
+
+    @said_in(told)
+    def make_scores(*values: Any):
+        chosen = Compare(registry, *values)
+        data = compare_view.scores_json(chosen.sides(), chosen.texts)
+        text = json.dumps(data, ensure_ascii=False, indent=1)
+        return {payload: download("compared.json", "application/json", text)}
+
+    for button, make, script in (
+        (link, make_link, LINK_JS),
+        (python, make_python, COPY_JS),
+        (scores, make_scores, DOWNLOAD_JS),
+    ):
+        outputs = [code, told] if make is make_python else [told]
+        leaves(button, make, page.inputs, outputs, payload, script)
+    edited = [box.change for box in page.inputs]
+    gr.on(edited, None, None, code, js=HIDE_JS, api_visibility="private")
