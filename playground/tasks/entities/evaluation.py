@@ -53,7 +53,8 @@ class EntityReport:
     typing: the gold spans typed, none left out of the choice; its majority is the share of the commonest
     type. found: the whole task. by_type: the same by type. baselines: every capitalised run, and every
     candidate, given the commonest type. ladder: the whole task at other thresholds, (threshold, score).
-    candidate_recall: the share of gold spans that are among the candidates, whatever their type.
+    candidate_recall: the share of gold spans that are among the candidates, whatever their type. prompts and
+    seconds: of both.
     """
 
     typing: Metrics
@@ -160,8 +161,8 @@ def evaluate_entities(
             for limit in sorted({*_LADDER, threshold})
         ),
         candidate_recall=hits / max(1, sum(map(len, spans))),
-        prompts=sum(part[0].prompts for part in _parts(typed)),
-        seconds=sum(part[0].seconds for part in _parts(typed)),
+        prompts=sum(part[0].prompts for part in (*_parts(told), *_parts(typed))),
+        seconds=sum(part[0].seconds for part in (*_parts(told), *_parts(typed))),
     )
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from playground.errors import PlaygroundError, shorten
+from playground.settings import settings
 from playground.tasks.entities.spans import Span
 from playground.tasks.reading import Table
 
@@ -67,7 +68,8 @@ def read_labelled_texts(
             )
         known[theirs.lower()] = known[ours.lower()]
     tags = next((name for name in _TAGS if name in table.columns), None)
-    if not ({"text", "entities"} <= set(table.columns) or ("tokens" in table.columns and tags)):
+    by_offsets = {"text", "entities"} <= set(table.columns)
+    if not by_offsets and not ("tokens" in table.columns and tags):
         raise PlaygroundError(
             f"{table.name} has the columns {', '.join(map(shorten, table.columns[:12]))}; labelled entities "
             "are text and entities (start, end, label), or tokens and ner_tags."
@@ -80,11 +82,20 @@ def read_labelled_texts(
         try:
             if record.error is not None:
                 raise PlaygroundError(record.error)
-            if "entities" in record.values:
+            if by_offsets:
                 text, gold = _offsets(record.values)
             else:
                 class_names = table.label_names.get(tags or "", ())
                 text, gold = _bio(record.values.get("tokens"), record.values.get(tags), class_names)
+            if len(text) > (most := settings().max_text_chars):
+                raise PlaygroundError(
+                    f"its text has {len(text):,} characters; the most is {most:,}."
+                )
+            for span, _ in gold:
+                if not text[span.start : span.end].strip():
+                    raise PlaygroundError(
+                        f"the entity from {span.start} to {span.end} holds white space only."
+                    )
         except PlaygroundError as error:
             faulty += 1
             if len(problems) < _SHOWN:
@@ -94,18 +105,23 @@ def read_labelled_texts(
         kept = [(span, known[label.lower()]) for span, label in gold if label.lower() in known]
         rows.append(LabelledText(text, tuple(sorted(kept))))
     if not rows:
-        raise PlaygroundError(f"{table.name} has no row that can be used. {problems[0]}")
+        raise PlaygroundError(
+            " ".join([f"{table.name} has no row that can be used.", *problems[:1]])
+        )
     return LabelledTexts(table.name, tuple(rows), dict(left_out), faulty, tuple(problems))
 
 
 def bio_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Return (first token, token behind the last, type) of BIO tags; an I that follows no B begins one."""
+    """Return (first token, token behind the last, type) of BIO tags; an I that follows no B begins one.
+
+    Of BIOES and BILOU tags, S and U begin an entity as B does, and E and L go on as I does.
+    """
     found: list[tuple[int, int, str]] = []
     for i, tag in enumerate(tags):
         mark, _, label = tag.partition("-")
         if mark == "O" or not label:
             continue
-        if mark != "B" and found and found[-1][1] == i and found[-1][2] == label:
+        if mark in ("I", "E", "L", "M") and found and found[-1][1] == i and found[-1][2] == label:
             found[-1] = (found[-1][0], i + 1, label)
         else:
             found.append((i, i + 1, label))

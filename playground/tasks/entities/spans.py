@@ -6,6 +6,7 @@ language that has word boundaries is cut, and offsets are code points of the tex
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,7 +21,11 @@ CANDIDATES = {
 _SEGMENT = regex.compile(r"\b\S+?\b", regex.WORD)
 _WORDLIKE = regex.compile(r"[\p{L}\p{N}]")
 _NUMBER = regex.compile(r"\p{N}[\p{N}.,:/\-–]*")
-_ADDRESS = regex.compile(r"(?:https?://|www\.)\S+|\b\w[\w\-]*(?:\.\w+)+/\S*|[@]\S+|\S+@\S+")
+# possessive, and tried once a run of signs, so that no text takes longer than its length
+_ADDRESS = regex.compile(
+    r"(?:https?://|www\.)\S++|(?<![\w.\-])\w[\w\-]*+(?:\.[\w\-]++)++/\S*+|(?<!\S)[^\s@]*+@\S++"
+)
+_INITIALS = regex.compile(r"\w\w?|\w(?:\.\w)+")
 _JOINTS = frozenset("-‐‑&'’+")  # with no space around them they hold a word together
 _LINKS = frozenset(["of", "de", "la", "le", "du", "del", "der", "von", "van", "da", "di", "al"])
 _ENGLISH = """
@@ -91,7 +96,13 @@ def name_spans(text: str, *, most_words: int = _LONGEST_RUN) -> list[Span]:
     @names are no words here. Writing without capitals (Arabic, Chinese, Thai) has no runs: take all spans.
     """
     addresses = [Span(*match.span()) for match in _ADDRESS.finditer(text)]
-    cut = [word for word in words(text) if not any(word.overlaps(place) for place in addresses)]
+    starts = [place.start for place in addresses]
+
+    def free(word: Span) -> bool:
+        k = bisect_left(starts, word.end)
+        return not (k and addresses[k - 1].overlaps(word))
+
+    cut = [word for word in words(text) if free(word)]
     found: list[Span] = []
     i = 0
     while i < len(cut):
@@ -108,7 +119,14 @@ def name_spans(text: str, *, most_words: int = _LONGEST_RUN) -> list[Span]:
 def given_spans(text: str, places: Iterable[tuple[int, int]]) -> list[Span]:
     """Return spans of given offsets, sorted; PlaygroundError for one that is empty or outside."""
     found = []
-    for start, end in places:
+    for place in places:
+        if not (
+            isinstance(place, tuple | list)
+            and len(place) == 2
+            and all(type(offset) is int for offset in place)
+        ):
+            raise PlaygroundError(f"A span is a start and an end, not {shorten(place)}.")
+        start, end = place
         if not 0 <= start < end <= len(text):
             raise PlaygroundError(
                 f"The span from {start} to {end} does not lie in the text, which has {len(text):,} "
@@ -143,8 +161,17 @@ def _near(text: str, one: Span, next_one: Span) -> bool:
     if "\n" in between:
         return False
     signs = between.strip()
-    initial = one.end - one.start <= 2 and between.startswith(".")
-    return signs in ("", "&") or (signs == "." and initial)
+    if signs in ("", "&"):
+        return True
+    return signs == "." and between.startswith(".") and _initial(text, one, next_one)
+
+
+def _initial(text: str, one: Span, next_one: Span) -> bool:
+    """Return whether a word before a point is an initial or an abbreviation: J, J.R.R, Dr, U.S."""
+    written = text[one.start : one.end]
+    if not _INITIALS.fullmatch(written) or _ordinary(text, next_one):
+        return False
+    return written != "I" or next_one.end - next_one.start == 1  # "So do I. Paris is nice."
 
 
 def _plain(text: str, word: Span) -> str:
@@ -188,8 +215,10 @@ def _trimmed(text: str, run: list[Span]) -> list[Span]:
 
 
 def _ordinary(text: str, word: Span) -> bool:
-    """Return whether a word is a function word; "IT" and "US" in capitals are none."""
+    """Return whether a word is a function word; "IT" and "US" in capitals are none, nor is "A." """
     written = text[word.start : word.end]
-    if len(written) > 1 and written.isupper():
+    if written == "A" and text[word.end : word.end + 1] == ".":
+        return False
+    if len(written) > 1 and written.isupper() and written != "RT":
         return False
     return regex.split("['’]", written.lower())[0] in _FUNCTION_WORDS

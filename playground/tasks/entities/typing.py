@@ -70,7 +70,8 @@ class TypedSpans:
 class EntityTyper:
     """Types spans with a prompt: its templates averaged, its labels the types.
 
-    prompt: every template takes {span}; it may take {text}, or {before} and {after}, and no other text.
+    prompt: every template takes {span}, or {before} and {after} with the mask in its place; it may take
+    {text}, and no other text.
     prior: one of PRIORS, what each template's scores are divided by. context_words: how many words of the
     text stand on each side of a span in its prompt.
 
@@ -87,6 +88,8 @@ class EntityTyper:
             raise PlaygroundError(
                 f"There is no prior {shorten(self.prior)}; choose one of {', '.join(PRIORS)}."
             )
+        if self.context_words < 0:
+            raise PlaygroundError(f"context_words is {self.context_words}; the least is 0.")
         for template in self.prompt.templates:
             _check(template)
         if not [label for label in self.prompt.verbalizer.names if not is_none(label)]:
@@ -201,8 +204,8 @@ class EntityTyper:
         for span in spans:
             first = int(np.searchsorted(starts, span.start)) - self.context_words
             last = int(np.searchsorted(ends, span.end, side="right")) + self.context_words
-            start = starts[first] if first > 0 else 0
-            end = starts[last] if last < len(starts) else len(text)
+            start = min([span.start, *starts[first : first + 1]]) if first > 0 else 0
+            end = max(span.end, starts[last]) if last < len(starts) else len(text)
             rows.append(
                 {
                     "text": text[start:end],
