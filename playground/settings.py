@@ -18,6 +18,7 @@ _WELL_KNOWN = (
     "FacebookAI/xlm-roberta-base",
     "answerdotai/ModernBERT-base",
 )
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _READ = ("PLAYGROUND_", "SPACE_ID")
 
 
@@ -74,7 +75,13 @@ class Settings:
         64, "Most pieces that all label words of several pieces have together; each costs a run.", 1
     )
     max_table_rows: int = _row(
-        5_000, "Most rows of a table that the page scores; longer ones go to the command line.", 1
+        5_000,
+        "Most rows of a table that the page opens; twenty times as many where nobody but this machine "
+        "reaches it.",
+        1,
+    )
+    max_table_mb: int = _row(
+        4, "Largest table that the page opens, MiB; sixteen times as much on one's own machine.", 1
     )
     max_spans: int = _row(2_000, "Most candidate spans of one text in entity typing.", 1)
     max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
@@ -107,6 +114,17 @@ class Settings:
     def with_model(self, model: str) -> Settings:
         """Return these settings with another model that opens first."""
         return replace(self, model=model)
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody but this machine reaches the app."""
+        return not self.hosted and self.host in _LOOPBACK
+
+    @property
+    def table_caps(self) -> tuple[int, int]:
+        """The most rows and bytes of a table that the page opens; lifted for a visitor of one's own."""
+        rows, size = self.max_table_rows, self.max_table_mb << 20
+        return (rows * 20, size * 16) if self.alone else (rows, size)
 
     @property
     def model_choices(self) -> tuple[str, ...]:

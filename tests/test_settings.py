@@ -35,6 +35,8 @@ NUMBERS = [  # setting, default, the least
     ("max_label_words", 512, 2),
     ("max_split_pieces", 64, 1),
     ("max_table_rows", 5_000, 1),
+    ("max_table_mb", 4, 1),
+    ("max_spans", 2_000, 1),
     ("max_prior_texts", 200, 1),
     ("max_link_chars", 16_000, 100),
     ("concurrency", 2, 1),
@@ -177,3 +179,17 @@ def test_a_port_above_the_last_one_is_refused():
 
 def test_a_text_set_to_nothing_is_not_set():
     assert Settings.from_environment({"PLAYGROUND_MODEL": " "}).model == Settings().model
+
+
+@pytest.mark.parametrize(
+    ("given", "caps"),
+    [
+        ({}, (100_000, 64 << 20)),
+        ({"host": "localhost"}, (100_000, 64 << 20)),
+        ({"host": "0.0.0.0"}, (5_000, 4 << 20)),
+        ({"hosted": True}, (5_000, 4 << 20)),
+        ({"host": "::1", "max_table_rows": 7, "max_table_mb": 1}, (140, 16 << 20)),
+    ],
+)
+def test_tables_may_be_larger_where_nobody_else_is_served(given, caps):
+    assert Settings(**given).table_caps == caps

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playground.app.opened_files import MOST_BYTES
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
 from playground.tasks.reading import Record, Table, read_dataset
 
 PATIENCE = 60.0  # seconds; a hub that is out of reach is tried again and again by the libraries
 _HUB_ID = re.compile(r"[A-Za-z0-9_.-]{1,96}(/[A-Za-z0-9_.-]{1,96})?")
-_ALONE = ("127.0.0.1", "localhost", "::1")
 T = TypeVar("T")
 
 
@@ -47,8 +45,9 @@ def check_allowed(settings: Settings, name: str) -> str:
                 f"The data set {shorten(wanted)} is not offered here; choose one of {offered}."
             )
         return wanted
-    alone = settings.host in _ALONE
-    if not alone and (not _HUB_ID.fullmatch(wanted) or ".." in wanted or Path(wanted).exists()):
+    if not settings.alone and (
+        not _HUB_ID.fullmatch(wanted) or ".." in wanted or Path(wanted).exists()
+    ):
         raise PlaygroundError(
             f"{shorten(wanted)} is no hub data set, and folders open only where the app is reached "
             "from its own machine alone; write a name such as stanfordnlp/sst2."
@@ -69,7 +68,7 @@ def open_dataset(
         table = read_dataset(
             wanted, split=(split or "").strip() or None, config=(config or "").strip() or None
         )
-        return _first_rows(table, settings.max_table_rows)
+        return _first_rows(table, *settings.table_caps)
 
     try:
         return _within(patience, read)
@@ -83,9 +82,9 @@ def open_dataset(
         raise PlaygroundError(said) from None
 
 
-def _first_rows(table: Table, most_rows: int) -> HubRows:
+def _first_rows(table: Table, most_rows: int, most_bytes: int) -> HubRows:
     kept: list[Record] = []
-    room, cut = MOST_BYTES, False
+    room, cut = most_bytes, False
     for record in table.records():
         plain = {k: v for k, v in record.values.items() if _is_plain(v)}
         room -= sum(len(str(value)) for value in plain.values())

@@ -42,8 +42,8 @@ def drawn_text(drawing: Drawing, chosen: int | None = None) -> str:
         f'<div class="pp-entities" tabindex="0" role="group" aria-label="the text with its entities">'
         f"{_marked(drawing, chosen)}</div>"
         f'<p class="pp-legend">{len(typed):,} candidate span{"s" * (len(typed) != 1)} × {drawing.templates} '
-        f"template{'s' * (drawing.templates != 1)}: {typed.prompts:,} different prompts in {typed.batches:,} "
-        f"forward pass{'es' * (typed.batches != 1)}, {typed.seconds * 1e3:,.0f} ms. Click a span for its scores.</p></div>"
+        f"template{'s' * (drawing.templates != 1)}: {typed.prompts:,} different "
+        f"prompt{'s' * (typed.prompts != 1)} in {typed.batches:,} forward pass{'es' * (typed.batches != 1)}, {typed.seconds * 1e3:,.0f} ms. Click a span for its scores.</p></div>"
     )
 
 
@@ -161,11 +161,11 @@ def span_table(drawing: Drawing) -> str:
         mark = f'<span class="pp-ent-key {colour(typed, label)}">{esc(label)}</span>'
         rows.append(
             f"<tr><td>{name}</td><td>{mark}</td><td>{margin:+.2f}</td><td>{percent(share)}</td>"
-            f"<td>{span.start} to {span.end}</td><td>{'entity' if span in chosen else ''}</td></tr>"
+            f"<td>{span.start} to {span.end}</td><td>{'yes' if span in chosen else 'no'}</td></tr>"
         )
     more = f"<p class='pp-legend'>The first {_LISTED} of {len(order):,}; the CSV has all.</p>"
     return (
         '<div class="pp-result"><div class="pp-scroll" tabindex="0"><table class="pp-table"><thead><tr>'
-        "<th>Span</th><th>Best type</th><th>Over none</th><th>Probability</th><th>Place</th><th></th></tr></thead>"
+        "<th>Span</th><th>Best type</th><th>Over none</th><th>Probability</th><th>Place</th><th>Entity</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>{more if len(order) > _LISTED else ''}</div>"
     )

@@ -17,14 +17,16 @@ _JSON = re.compile(
 )  # a list of rows too, to be told what is wrong with it
 
 
-def open_table(content: str, most_rows: int, command: str) -> tuple[Table, int]:
+def open_table(
+    content: str, most_rows: int, command: str, most_bytes: int = MOST_BYTES
+) -> tuple[Table, int]:
     """Return the table in the text of a CSV, TSV or JSON Lines file, and its number of rows.
 
     Raises PlaygroundError for one that is too large, too long or no text; ``command`` takes those.
     """
-    if len(content) > MOST_BYTES:
+    if len(content) > most_bytes:
         raise PlaygroundError(
-            f"The file is larger than {MOST_BYTES >> 20} MiB; use {command} on a machine of your own."
+            f"The file is larger than {most_bytes >> 20} MiB; use {command} on a machine of your own."
         )
     if "\x00" in content:
         raise PlaygroundError("The file is not text; save the table as CSV in UTF-8.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from playground import resources
 from playground.app.markup import esc, percent
-from playground.app.opened_files import open_table
+from playground.app.opened_files import MOST_BYTES, open_table
 from playground.errors import PlaygroundError
 from playground.tasks.nli import NliClassifier, NliScorer
 from playground.tasks.nli.pairs import label_place, usual_columns
@@ -31,12 +31,12 @@ class Progress:
     csv: bytes
 
 
-def open_pairs(content: str, most_rows: int) -> tuple[Table, int]:
+def open_pairs(content: str, most_rows: int, most_bytes: int = MOST_BYTES) -> tuple[Table, int]:
     """Return the table in the text of a CSV, TSV or JSON Lines file, and its number of rows.
 
     Raises PlaygroundError for one that is too large, is no text or lacks the columns.
     """
-    table, rows = open_table(content, most_rows, "playground nli predict")
+    table, rows = open_table(content, most_rows, "playground nli predict", most_bytes)
     missing = [
         side for side in ("premise", "hypothesis") if side not in usual_columns(table.columns)
     ]

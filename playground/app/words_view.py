@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from playground.app.eval_view import accuracy_cell
 from playground.app.markup import action, esc
@@ -16,9 +16,10 @@ def learned_html(
     learned: LearnedWords, changes: Sequence[Change], split: Split, prompt: Prompt
 ) -> str:
     """Return the words by label as buttons, and accuracy before and after on the held-out rows."""
+    owners = {w.text: label for label, own in prompt.verbalizer.labels.items() for w in own}
     groups = "".join(
         f'<div class="pp-group"><h3>{esc(label)}</h3><div class="pp-examples">'
-        f"{''.join(_chip(label, word, prompt) for word in words)}</div></div>"
+        f"{''.join(_chip(label, word, owners) for word in words)}</div></div>"
         for label, words in learned.words.items()
     )
     return (
@@ -31,8 +32,8 @@ def learned_html(
     )
 
 
-def _chip(label: str, word: LearnedWord, prompt: Prompt) -> str:
-    owner = prompt.verbalizer.find(word.text)
+def _chip(label: str, word: LearnedWord, owners: Mapping[str, str]) -> str:
+    owner = owners.get(word.text)
     if owner is not None:
         where = "" if owner == label else f" (under {esc(owner)})"
         return f'<span class="pp-example pp-known">{esc(word.text)} is there{where}</span>'

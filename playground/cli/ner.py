@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def add(commands: Any) -> None:
 
 def _ner(options: argparse.Namespace) -> None:
     check_input(options)
+    _check(options)
     prompt = Prompt.load(options.prompt)
     if options.eval:
         _evaluate(options, prompt)
@@ -74,6 +76,20 @@ def _ner(options: argparse.Namespace) -> None:
         raise PlaygroundError("--types and --json belong to --eval; add it, or leave them out.")
     else:
         _tag(options, prompt)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise PlaygroundError for what every row would be refused for, or what would do nothing."""
+    if options.most_words < 1:
+        raise PlaygroundError(f"--most-words is {options.most_words}; a span has at least 1 word.")
+    if options.threshold is not None and not math.isfinite(options.threshold):
+        raise PlaygroundError(f"--threshold is {options.threshold}; it must be a finite number.")
+    if options.columns:
+        raise PlaygroundError("A row has one text; name its column with --text-column.")
+    if options.eval and (options.out or options.fresh or options.spacy):
+        raise PlaygroundError(
+            "-o, --fresh and --spacy do not belong to --eval; --json writes its numbers to a file."
+        )
 
 
 def _tag(options: argparse.Namespace, prompt: Prompt) -> None:

@@ -71,14 +71,14 @@ def test_one_that_is_not_there_leaves_the_page_as_it_is(evaluation):  # noqa: F8
 
 
 def test_the_cap_is_shown_before_the_run(arrive, folder):
-    with served(max_table_rows=10) as small:
+    with served(max_table_rows=1) as small:
         visitor = arrive(url=small.url)
         visitor.tab("Eval")
         visitor.page.locator("#eval-run").wait_for()
-        assert "of up to 10 rows" in visitor.page.locator("#eval-file").text_content()
+        assert "of up to 20 rows" in visitor.page.locator("#eval-file").text_content()
         visitor.open_fold("eval-hub")
         load(visitor, str(folder), "train")
-        told = "The first 10 rows are measured; PLAYGROUND_MAX_TABLE_ROWS sets the most."
+        told = "The first 20 rows are measured; PLAYGROUND_MAX_TABLE_ROWS sets the most."
         visitor.page.locator("#eval-preview").get_by_text(told).wait_for(timeout=PATIENCE)
         visitor.leave()
 

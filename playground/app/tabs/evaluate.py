@@ -62,11 +62,11 @@ class EvalTab:
 
 def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> EvalTab:
     """Build the tab inside the current Blocks context and wire it."""
-    most = registry.settings.max_table_rows
+    caps = registry.settings.table_caps
     start = sample("reviews")
     with gr.Row(elem_classes="pp-columns"):
         with gr.Column(scale=4, min_width=280):
-            chooser = gr.HTML(_chooser(most), elem_id="eval-file", js_on_load=actions_js())
+            chooser = gr.HTML(_chooser(*caps), elem_id="eval-file", js_on_load=actions_js())
             hub = gr.Column()
             shown = gr.HTML(_preview(start), elem_id="eval-preview")
             with gr.Row():
@@ -128,13 +128,13 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     @said_in(told)
     def open_rows(event: gr.EventData):
         return shows(
-            sample(str(event.arg)) if event.act == "sample" else from_file(str(event.arg), most)
+            sample(str(event.arg)) if event.act == "sample" else from_file(str(event.arg), *caps)
         )
 
     rows = [opened, shown, text, second, label]
     chooser.click(open_rows, None, [*rows, told], **quiet())
     with hub:
-        build_hub(registry, told, lambda found: shows(from_hub(found, most)), rows)
+        build_hub(registry, told, lambda found: shows(from_hub(found, caps[0])), rows)
 
     def run(*values: Any):
         yield from told_run(parts(*values), told, _idle(False))
@@ -272,7 +272,7 @@ def labelled_rows(
         columns={field: column for field, column in columns if column},
         label_column=label or "label",
         label_names=label_names(mapping),
-        limit=registry.settings.max_table_rows,
+        limit=registry.settings.table_caps[0],
     )
 
 
@@ -315,9 +315,9 @@ def sample(name: str) -> Opened:
     return Opened(table, len(rows))
 
 
-def from_file(content: str, most_rows: int) -> Opened:
+def from_file(content: str, most_rows: int, most_bytes: int = opened_files.MOST_BYTES) -> Opened:
     """Return the table in a file's text."""
-    table, rows = opened_files.open_table(content, most_rows, "playground eval")
+    table, rows = opened_files.open_table(content, most_rows, "playground eval", most_bytes)
     return Opened(table, rows)
 
 
@@ -355,14 +355,14 @@ def _preview(found: Opened) -> str:
     return eval_view.preview(found.table, rows, found.rows, found.remark)
 
 
-def _chooser(most_rows: int) -> str:
+def _chooser(most_rows: int, most_bytes: int) -> str:
     buttons = "".join(
         action("sample", name, f"{shown[0].upper()}{shown[1:]}", classes="pp-example")
         for name, shown in SETS.items()
     )
     return (
         f'<p class="pp-caption">Labelled rows: one of our sample sets, or a CSV, TSV or JSON Lines file of '
-        f"up to {most_rows:,} rows and {opened_files.MOST_BYTES >> 20} MiB. It is kept for this page alone, an hour at most.</p>"
+        f"up to {most_rows:,} rows and {most_bytes >> 20} MiB. It is kept for this page alone, an hour at most.</p>"
         f'<div class="pp-examples">{buttons}<label class="pp-file">Open a file…'
-        f'<input type="file" data-most="{opened_files.MOST_BYTES}" accept=".csv,.tsv,.jsonl,.txt"></label></div>'
+        f'<input type="file" data-most="{most_bytes}" accept=".csv,.tsv,.jsonl,.txt"></label></div>'
     )

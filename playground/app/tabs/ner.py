@@ -19,7 +19,7 @@ from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab
 from playground.app.tabs.exports import named
 from playground.app.theme import COPY_JS, DOWNLOAD_JS, HIDE_JS, LINK_JS, actions_js
-from playground.errors import PlaygroundError
+from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, Template, Verbalizer
 from playground.tasks.entities import (
     CANDIDATES,
@@ -42,6 +42,8 @@ EXAMPLES = (
     "my cousin d'angelo found a summer job in tulsa",
 )
 _MOST_TEMPLATES = 6
+_OFFERED = {"candidates": CANDIDATES, "prior": PRIORS, "decoding": DECODINGS}
+_RANGES = {"most_words": (1, 6), "threshold": (-2, 8)}
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,28 @@ class Choices:
 
 @dataclass(frozen=True)
 class NerTab:
-    """The components of the tab that a link sets, by the name that the link gives them."""
+    """The components of the tab that a link sets, by the name that the link gives them, and "told"."""
 
     boxes: Mapping[str, Any]
 
     def restored(self, state: Mapping[str, Any]) -> dict:
-        """Return the updates that show what a link holds of the tab."""
+        """Return the updates that show what a link holds of the tab, or what is wrong with it."""
+        if problem := _unfit(state):  # a component with such a value would answer no event at all
+            return {self.boxes["told"]: notice(problem, error=True)}
         return {box: state[name] for name, box in self.boxes.items() if name in state}
+
+
+def _unfit(state: Mapping[str, Any]) -> str:
+    """Return what is wrong with a link's values of the tab, or nothing."""
+    for name, value in state.items():
+        if name in _OFFERED and value not in _OFFERED[name]:
+            advice = f"choose one of {', '.join(_OFFERED[name])}"
+        elif name in _RANGES and not _RANGES[name][0] <= value <= _RANGES[name][1]:
+            advice = "it must be from {} to {}".format(*_RANGES[name])
+        else:
+            continue
+        return f"The link's {name.replace('_', ' ')} of NER is {shorten(value)}; {advice}."
+    return ""
 
 
 def card_text(prompt: Prompt) -> tuple[str, str]:
@@ -145,7 +162,7 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
                 )
                 candidates = _radio(CANDIDATES, start.candidates, "Candidates", "ner-candidates")
                 most_words = gr.Slider(
-                    1, 6, start.most_words, step=1, label="Words of a span, at most (all spans)",
+                    *_RANGES["most_words"], start.most_words, step=1, label="Words of a span, at most (all spans)",
                     elem_id="ner-most-words",
                 )  # fmt: skip
                 prior = _radio(PRIORS, start.prior, "Prior", "ner-prior")
@@ -153,7 +170,7 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
             result = gr.HTML(shown, elem_id="ner-result", js_on_load=actions_js())
             told = gr.HTML(notice(""), elem_id="ner-notice")
             threshold = gr.Slider(
-                -2, 8, THRESHOLD, step=0.1, elem_id="ner-threshold",
+                *_RANGES["threshold"], THRESHOLD, step=0.1, elem_id="ner-threshold",
                 label="Threshold: how far a type must be over none",
             )  # fmt: skip
             with gr.Row(elem_id="ner-decoding-row"):
@@ -213,10 +230,10 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
 
     @said_in(told)
     def take(event: gr.EventData):
-        place = str(event.arg)
-        if not (place.isascii() and place.isdigit() and int(place) < len(EXAMPLES)):
+        place = _number(str(event.arg), len(EXAMPLES))
+        if place is None:
             raise PlaygroundError("There is no such example; take one of the others.")
-        return {text: EXAMPLES[int(place)]}
+        return {text: EXAMPLES[place]}
 
     all_inputs = [*inputs, *choices]
     gr.on(
@@ -241,7 +258,7 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
     examples.click(take, None, [text, told], **quiet())
     gr.on([b.change for b in all_inputs], None, None, code, js=HIDE_JS, api_visibility="private")
     names = [*(f for f in NerInputs.__annotations__ if f != "model"), *Choices.__annotations__]
-    return NerTab(dict(zip(names, all_inputs[1:], strict=True)))
+    return NerTab({**dict(zip(names, all_inputs[1:], strict=True)), "told": told})
 
 
 def drawn(
@@ -354,9 +371,16 @@ def _split(values: Sequence[Any]) -> tuple[NerInputs, Choices]:
 
 
 def _place(argument: str, typed: TypedSpans) -> int:
-    if argument.isascii() and argument.isdigit() and int(argument) < len(typed):
-        return int(argument)
-    raise PlaygroundError("The text has changed since; click again.")
+    place = _number(argument, len(typed))
+    if place is None:
+        raise PlaygroundError("The text has changed since; click again.")
+    return place
+
+
+def _number(argument: str, below: int) -> int | None:
+    """Return the number that a button of ours carries; None for what cannot be from one."""
+    sane = argument.isascii() and argument.isdigit() and len(argument) <= len(str(below))
+    return int(argument) if sane and int(argument) < below else None
 
 
 def _radio(choices: Mapping[str, str], value: str, label: str, name: str) -> gr.Radio:

@@ -8,7 +8,7 @@ from random import SystemRandom
 import gradio as gr
 
 from playground import resources
-from playground.app import figures, nli_view, opened_files, pair_table
+from playground.app import figures, nli_view, pair_table
 from playground.app.bars import svg
 from playground.app.markup import markdown, notice
 from playground.app.registry import Registry
@@ -206,9 +206,9 @@ def _exports(
 
 def _table(registry: Registry, classifier: gr.Dropdown) -> None:
     """Build the part that classifies a whole table, with progress, Stop and a download."""
-    most = registry.settings.max_table_rows
+    caps = registry.settings.table_caps
     with gr.Accordion("A table of pairs", open=False, elem_id="nli-table"):
-        chooser = gr.HTML(_chooser(most), elem_id="nli-file", js_on_load=actions_js())
+        chooser = gr.HTML(_chooser(*caps), elem_id="nli-file", js_on_load=actions_js())
         said = gr.HTML(notice(""), elem_id="nli-table-notice")
         progress = gr.HTML("", elem_id="nli-progress")
         with gr.Row(elem_classes="pp-exports"):
@@ -225,7 +225,7 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
         source = (
             pair_table.sample_pairs()
             if event.act == "sample"
-            else pair_table.open_pairs(str(event.arg), most)
+            else pair_table.open_pairs(str(event.arg), *caps)
         )
         steps = pair_table.classify_table(registry.classifier(chosen), *source)
         halt = Halt()
@@ -263,8 +263,7 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
     leaves(save, make_file, kept, [said], payload, DOWNLOAD_JS)
 
 
-def _chooser(most_rows: int) -> str:
-    most = opened_files.MOST_BYTES
+def _chooser(most_rows: int, most: int) -> str:
     return (
         f'<p class="pp-caption">A CSV, TSV or JSON Lines file of up to {most_rows:,} rows and {most >> 20} MiB with the '
         "columns premise and hypothesis (or sentence1 and sentence2); with a column label, accuracy is "

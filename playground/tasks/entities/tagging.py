@@ -112,6 +112,8 @@ class Tagger:
             text = record.values.get(column)
             if record.error is not None:
                 problems[i] = record.error
+            elif column not in record.values:
+                problems[i] = f"This row has no {shorten(column)}."
             elif not isinstance(text, str):
                 problems[i] = (
                     f"{column} is {shorten(text)} ({type(text).__name__}); it must be text."
