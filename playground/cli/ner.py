@@ -134,7 +134,8 @@ def _evaluate(options: argparse.Namespace, prompt: Prompt) -> None:
         limit=options.limit,
     )
     if labelled.faulty:
-        say(f"{labelled.faulty:,} rows are left out: {'; '.join(labelled.problems)}")
+        many = "1 row is" if labelled.faulty == 1 else f"{labelled.faulty:,} rows are"
+        say(f"{many} left out: {'; '.join(labelled.problems)}")
     if labelled.left_out:
         kinds = ", ".join(f"{shorten(k)} {n:,}" for k, n in labelled.left_out.items())
         say(f"Entities of other types are no gold here: {kinds}.")
