@@ -142,6 +142,55 @@ def told_run(steps: Iterator[Updates], told: gr.HTML, idle: Updates) -> Iterator
         yield {told: notice(BROKEN, error=True), **idle}
 
 
+def stoppable(
+    go: gr.Button,
+    stop: gr.Button,
+    make: Callable[..., Iterator[Any]],
+    draw: Callable[[Any, bool], str],
+    inputs: list,
+    *,
+    told: gr.HTML,
+    result: gr.HTML,
+    kept: gr.State,
+    exports: Sequence[gr.Button] = (),
+) -> None:
+    """Wire a run over rows: ``go`` starts it, ``stop`` ends it after the part in hand.
+
+    ``make`` takes the inputs and yields what there is so far, which ``draw`` shows (and is told whether
+    Stop was pressed) and ``kept`` keeps. ``exports`` appear when it ends.
+    """
+    halting = gr.State(None, time_to_live=3600)
+    idle = {stop: gr.update(visible=False), go: gr.update(interactive=True)}
+
+    def parts(*values: Any) -> Iterator[Updates]:
+        steps, halt = make(*values), Halt()
+        yield {
+            told: notice(""),
+            stop: gr.update(visible=True),
+            go: gr.update(interactive=False),
+            halting: halt,
+        }
+        for step in steps:
+            yield {result: draw(step, halt.asked), kept: step}
+            if halt.asked:
+                break
+        yield {**idle, **{button: gr.update(visible=True) for button in exports}}
+
+    def run(*values: Any) -> Iterator[Updates]:
+        yield from told_run(parts(*values), told, idle)
+
+    go.click(
+        run,
+        inputs,
+        [told, result, kept, halting, stop, go, *exports],
+        show_progress="hidden",
+        concurrency_id="tables",
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+    stop.click(ask_to_stop, halting, None, **quiet())
+
+
 def leaves(
     button: gr.Button, make: Listener, inputs: Any, outputs: list, payload: gr.Textbox, script: str
 ) -> None:

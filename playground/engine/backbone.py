@@ -61,6 +61,11 @@ class Backbone:
     def parameters(self) -> int:
         return sum(p.numel() for p in self.model.parameters())
 
+    @property
+    def mark(self) -> list[str]:
+        """What tells apart models whose numbers differ: name, revision, precision, kind of device."""
+        return [self.name, self.revision, str(self.dtype), self.device.type]
+
     def describe(self) -> str:
         """Return one line for a status bar: size, device, precision and longest input."""
         kind = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]

@@ -104,7 +104,7 @@ class PromptScorer:
             "template": self.prompt.template.source,
             "labels": self.prompt.verbalizer.to_json(),
             "scoring": self.prompt.scoring.to_json(),
-            "model": [backbone.name, backbone.revision, str(backbone.dtype), backbone.device.type],
+            "model": backbone.mark,
         }
 
     def score(self, rows: list[dict[str, Any]], progress: Callable[[int, int], None]) -> Scores:

@@ -17,15 +17,13 @@ from playground.app.hub_sets import HubRows
 from playground.app.markup import action, notice
 from playground.app.registry import Registry
 from playground.app.session import (
-    Halt,
     Inputs,
-    ask_to_stop,
     download,
     joined,
     leaves,
     quiet,
     said_in,
-    told_run,
+    stoppable,
 )
 from playground.app.tabs.classify import ClassifyTab
 from playground.app.tabs.hub import build_hub
@@ -112,7 +110,6 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
             payload = gr.Textbox(visible="hidden", elem_id="eval-payload", label="Export")
     opened = gr.State(start, time_to_live=3600)
     kept = gr.State(None, time_to_live=3600)
-    halting = gr.State(None, time_to_live=3600)
 
     def shows(found: Opened) -> dict:
         choices = list(found.columns)
@@ -136,10 +133,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     with hub:
         build_hub(registry, told, lambda found: shows(from_hub(found, caps[0])), rows)
 
-    def run(*values: Any):
-        yield from told_run(parts(*values), told, _idle(False))
-
-    def parts(
+    def make(
         found: Opened | None,
         first: str,
         other: str,
@@ -149,38 +143,19 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
         *values: str,
     ):
         everything = which == ALL_TEMPLATES
-        steps = measured(
-            registry, Inputs(*values), found, (first, other), gold, mapping, everything
-        )
-        halt = Halt()
-        yield {
-            told: notice(""),
-            stop: gr.update(visible=True),
-            go: gr.update(interactive=False),
-            halting: halt,
-        }
-        for step in steps:
-            yield {result: eval_view.report(step, stopped=halt.asked), kept: step}
-            if halt.asked:
-                break
-        yield _idle(True)
+        return measured(registry, Inputs(*values), found, (first, other), gold, mapping, everything)
 
-    def _idle(has: bool) -> dict:
-        updates = {stop: gr.update(visible=False), go: gr.update(interactive=True)}
-        exports = (save, numbers, page) if has else ()
-        return {**updates, **{button: gr.update(visible=True) for button in exports}}
-
-    go.click(
-        run,
+    stoppable(
+        go,
+        stop,
+        make,
+        lambda step, stopped: eval_view.report(step, stopped=stopped),
         [opened, text, second, label, names, templates, *classify.inputs],
-        [told, result, kept, halting, stop, go, save, numbers, page],
-        show_progress="hidden",
-        concurrency_id="tables",
-        concurrency_limit=1,
-        api_visibility="private",
+        told=told,
+        result=result,
+        kept=kept,
+        exports=(save, numbers, page),
     )
-
-    stop.click(ask_to_stop, halting, None, **quiet())
 
     @said_in(told)
     def act(found: Measured | None, event: gr.EventData):

@@ -14,14 +14,12 @@ from playground.app.eval_view import Measured, rows_csv
 from playground.app.markup import notice
 from playground.app.registry import Registry
 from playground.app.session import (
-    Halt,
-    ask_to_stop,
     download,
     joined,
     leaves,
     quiet,
     said_in,
-    told_run,
+    stoppable,
 )
 from playground.app.tabs.compare import Compare, CompareTab
 from playground.app.tabs.evaluate import (
@@ -66,41 +64,22 @@ def build_measuring(registry: Registry, page: CompareTab, evaluate: EvalTab) -> 
             numbers = gr.Button("JSON", size="sm", visible=False, elem_id="compare-rows-json")
         payload = gr.Textbox(visible="hidden", elem_id="compare-rows-payload", label="Export")
         kept = gr.State(None, time_to_live=3600)
-        halting = gr.State(None, time_to_live=3600)
 
-    def idle(has: bool) -> dict:
-        updates = {stop: gr.update(visible=False), go: gr.update(interactive=True)}
-        return {**updates, **({save: gr.update(visible=True), numbers: gr.update(visible=True)} if has else {})}  # fmt: skip
-
-    def run(*values: Any):
-        yield from told_run(parts(*values), told, idle(False))
-
-    def parts(chosen: str, *values: Any):
+    def make(chosen: str, *values: Any):
         rows, values = values[: len(evaluate.rows)], values[len(evaluate.rows) :]
-        steps = measured(Compare(registry, *values), chosen, *rows)
-        halt = Halt()
-        yield {
-            told: notice(""),
-            stop: gr.update(visible=True),
-            go: gr.update(interactive=False),
-            halting: halt,
-        }
-        for step in steps:
-            yield {result: compare_view.report(step, stopped=halt.asked), kept: step}
-            if halt.asked:
-                break
-        yield idle(True)
+        return measured(Compare(registry, *values), chosen, *rows)
 
-    go.click(
-        run,
+    stoppable(
+        go,
+        stop,
+        make,
+        lambda step, stopped: compare_view.report(step, stopped=stopped),
         [source, *evaluate.rows, *page.inputs],
-        [told, result, kept, halting, stop, go, save, numbers],
-        show_progress="hidden",
-        concurrency_id="tables",
-        concurrency_limit=1,
-        api_visibility="private",
+        told=told,
+        result=result,
+        kept=kept,
+        exports=(save, numbers),
     )
-    stop.click(ask_to_stop, halting, None, **quiet())
 
     @said_in(told)
     def look_at(found: Compared | None, event: gr.EventData):

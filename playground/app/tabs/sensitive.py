@@ -11,14 +11,12 @@ from playground.app import sensitivity_view
 from playground.app.markup import notice
 from playground.app.registry import Registry
 from playground.app.session import (
-    Halt,
     Inputs,
-    ask_to_stop,
     download,
     leaves,
     quiet,
     said_in,
-    told_run,
+    stoppable,
 )
 from playground.app.tabs.cards import card_html
 from playground.app.tabs.classify import ClassifyTab, input_values
@@ -47,39 +45,22 @@ def build_sensitivity(
         result = gr.HTML("", elem_id="sensitive-result", js_on_load=actions_js())
         payload = gr.Textbox(visible="hidden", elem_id="sensitive-payload", label="Export")
         kept = gr.State(None, time_to_live=3600)
-        halting = gr.State(None, time_to_live=3600)
 
-    idle = {stop: gr.update(visible=False), go: gr.update(interactive=True)}
-
-    def run(*values: Any):
-        yield from told_run(parts(*values), told, idle)
-
-    def parts(*values: Any):
+    def make(*values: Any):
         rows, inputs = values[: len(evaluate.rows)], Inputs(*values[len(evaluate.rows) :])
-        steps = tried(registry, inputs, *rows)
-        halt = Halt()
-        yield {
-            told: notice(""),
-            stop: gr.update(visible=True),
-            go: gr.update(interactive=False),
-            halting: halt,
-        }
-        for step in steps:
-            yield {result: sensitivity_view.grid(step, stopped=halt.asked), kept: step}
-            if halt.asked:
-                break
-        yield {**idle, save: gr.update(visible=True)}
+        return tried(registry, inputs, *rows)
 
-    go.click(
-        run,
+    stoppable(
+        go,
+        stop,
+        make,
+        lambda step, stopped: sensitivity_view.grid(step, stopped=stopped),
         [*evaluate.rows, *classify.inputs],
-        [told, result, kept, halting, stop, go, save],
-        show_progress="hidden",
-        concurrency_id="tables",
-        concurrency_limit=1,
-        api_visibility="private",
+        told=told,
+        result=result,
+        kept=kept,
+        exports=(save,),
     )
-    stop.click(ask_to_stop, halting, None, **quiet())
 
     @said_in(told)
     def open_cell(found: Sensitivity | None, event: gr.EventData):
@@ -115,4 +96,6 @@ def tried(registry: Registry, inputs: Inputs, *rows: Any) -> Iterator[Sensitivit
     """Yield what every way to write the prompt of Classify gets on the rows, part by part."""
     prompt = with_card_templates(inputs.prompt())
     labelled = labelled_rows(registry, prompt, *rows)
-    yield from sensitivity_parts(registry.get(inputs.model), variants(prompt), labelled)
+    yield from sensitivity_parts(
+        registry.get(inputs.model), variants(prompt), labelled, rows_at_once=128
+    )

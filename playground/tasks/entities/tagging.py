@@ -50,7 +50,7 @@ class Tagger:
             "labels": prompt.verbalizer.to_json(),
             "prior": [self.typer.prior, self.typer.context_words],
             "scoring": prompt.scoring.to_json(),
-            "model": [backbone.name, backbone.revision, str(backbone.dtype), backbone.device.type],
+            "model": backbone.mark,
         }
 
     def layout(self, table: Table, column: str, format: str, say: Callable[[str], None]) -> Layout:
