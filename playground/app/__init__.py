@@ -14,7 +14,8 @@ from playground.app.registry import Registry
 from playground.app.session import quiet
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, build_classify
-from playground.app.tabs.compare import CompareTab, build_compare
+from playground.app.tabs.columns import CompareTab
+from playground.app.tabs.compare import build_compare
 from playground.app.tabs.evaluate import build_evaluate
 from playground.app.tabs.fill import FillTab, build_fill, restored
 from playground.app.tabs.learned_words import build_learned_words

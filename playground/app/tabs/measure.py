@@ -21,7 +21,7 @@ from playground.app.session import (
     said_in,
     stoppable,
 )
-from playground.app.tabs.compare import Compare, CompareTab
+from playground.app.tabs.columns import Compare, CompareTab
 from playground.app.tabs.evaluate import (
     SETS,
     EvalTab,

@@ -9,7 +9,7 @@ import pytest
 from playground import Prompt
 from playground.app.registry import Registry
 from playground.app.tabs.classify import default_prompt
-from playground.app.tabs.compare import OPTIONS, SHOWN, Compare, offered, starting_prompts
+from playground.app.tabs.columns import OPTIONS, SHOWN, Compare, offered, starting_prompts
 from playground.app.tabs.evaluate import sample
 from playground.app.tabs.measure import OPEN_ROWS, measured
 from playground.errors import PlaygroundError
