@@ -23,6 +23,7 @@ from playground.tasks.entities.export import entities_json
 _DEFAULT = default_prompt()
 _MOST_PREDICTIONS = 100
 _MOST_PROMPTS = 4
+_MOST_WORDS, _MOST_MARGIN = 10, 100
 NER_TYPES, NER_TEMPLATES = card_text(Prompt.load(CARD))
 
 
@@ -113,24 +114,32 @@ def add_endpoints(registry: Registry) -> None:
         threshold: float = THRESHOLD,
         decoding: str = "greedy",
         nested: bool = False,
+        spans: list[list[int]] | None = None,
         model: str = "",
     ) -> list[dict[str, Any]]:
         """Find and type the entities of a text, zero-shot.
 
         types are written a line each, as label words are (person: man, woman), and templates a line
-        each, averaged. Returns a list of entities: start and end (code points), label, text, margin over
+        each, averaged. spans are candidates of your own, [start, end] each. Returns a list of entities: start and end (code points), label, text, margin over
         none in nats, and probability.
         """
         _require_text(text=text, types=types, templates=templates, candidates=candidates, prior=prior,
                       decoding=decoding, model=model)  # fmt: skip
-        for name, value in (("most_words", most_words), ("threshold", threshold)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 100:
-                raise PlaygroundError(f"{name} is {shorten(value)}; it must be a small number.")
-        chosen = NerInputs(model, text, types, templates, candidates, int(most_words), prior)
-        found = decode(
-            chosen.typed(registry), threshold=threshold, decoding=decoding, nested=bool(nested)
-        )
-        return entities_json(found)
+        if type(most_words) is not int or not 1 <= most_words <= _MOST_WORDS:
+            raise PlaygroundError(
+                f"most_words is {shorten(most_words)}; it must be a whole number from 1 to {_MOST_WORDS}."
+            )
+        if type(threshold) not in (int, float) or not abs(threshold) <= _MOST_MARGIN:
+            raise PlaygroundError(
+                f"threshold is {shorten(threshold)}; it must be a number from -{_MOST_MARGIN} to {_MOST_MARGIN}."
+            )
+        if type(nested) is not bool:
+            raise PlaygroundError(f"nested is {shorten(nested)}; it must be true or false.")
+        if spans is not None and not isinstance(spans, list):
+            raise PlaygroundError(f"spans is {shorten(spans)}; it must be a list of [start, end].")
+        chosen = NerInputs(model, text, types, templates, candidates, most_words, prior)
+        typed = chosen.typed(registry) if spans is None else chosen.typed_spans(registry, spans)
+        return entities_json(decode(typed, threshold=threshold, decoding=decoding, nested=nested))
 
     def compare(
         text: str,

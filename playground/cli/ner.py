@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from playground.tasks.entities.evaluation import EntityReport
     from playground.tasks.entities.labelled import LabelledTexts
 
-_CANDIDATES, _DECODINGS = ("names", "all"), ("greedy", "best total")
+_CANDIDATES = ("names", "names and numbers", "all")
+_DECODINGS = ("greedy", "best total")
 _PRIORS = ("contextual", "none", "span")
 _EXAMPLES = """\
 examples:

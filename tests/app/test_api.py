@@ -13,6 +13,7 @@ from gradio_client.exceptions import AppError
 from playground import NliClassifier, Prompt, Prompting, resources
 from playground.app.tabs.classify import default_prompt
 from playground.prompts import AGGREGATIONS, ScoringOptions, Template, Verbalizer
+from playground.tasks.entities import PRIORS, EntityTyper, decode
 from tests.app.serving import Site
 
 WORDS = "good: great, fine*0.5\nbad: awful"
@@ -206,6 +207,99 @@ def test_after_errors_the_same_client_is_answered(client, prompting):
     assert refusal(lambda: client.predict("no gap", api_name="/fill")).startswith('"no gap"')
     assert client.predict("A {mask}.", top_k=1, api_name="/fill")[0]["token"] == (
         prompting.fill("A {mask}.", top_k=1)[0].token
+    )
+
+
+# ---- /ner ---------------------------------------------------------------------------------------
+
+NAMES = "Maria Lopez moved to Madrid with 👩‍👩‍👧, and Google hired her."
+
+
+def check_entities(answer: list, expected: list) -> None:
+    """Compare an answer of /ner with the engine's entities, number by number."""
+    assert [list(one) for one in answer] == [
+        ["start", "end", "label", "text", "margin", "probability"]
+    ] * len(expected)
+    for one, entity in zip(answer, expected, strict=True):
+        assert {key: one[key] for key in ("start", "end", "label", "text")} == {
+            "start": entity.start, "end": entity.end, "label": entity.label, "text": entity.text,
+        }  # fmt: skip
+        assert one["margin"] == pytest.approx(entity.margin, abs=1e-4)
+        assert one["probability"] == pytest.approx(entity.probability, abs=1e-5)
+
+
+def test_entities_are_those_of_the_card_unless_told_otherwise(client, prompting):
+    expected = decode(EntityTyper(prompting, Prompt.load("entity")).type_text(NAMES))
+    assert [entity.text for entity in expected] == ["Maria Lopez", "Madrid", "Google"]
+    answer = client.predict(NAMES, api_name="/ner")
+    check_entities(answer, expected)
+    assert [NAMES[one["start"] : one["end"]] for one in answer] == [one["text"] for one in answer]
+
+
+@pytest.mark.parametrize("prior", list(PRIORS))
+@pytest.mark.parametrize(("decoding", "nested"), [("greedy", False), ("best total", True)])
+def test_every_choice_of_entities_is_the_engines(client, prompting, prior, decoding, nested):
+    types = "person: man, friend*0.5\nplace: city, country\nnone: thing"
+    templates = "The {mask} {span}.\n{before}the {mask} {span}{after}"
+    first, other = map(Template, templates.splitlines())
+    prompt = Prompt(first, Verbalizer.from_text(types), alternatives=(other,))
+    how = {"threshold": -0.5, "decoding": decoding, "nested": nested}
+    typed = EntityTyper(prompting, prompt, prior=prior).type_text(
+        NAMES, candidates="all", most_words=2
+    )
+    expected = decode(typed, **how)
+    assert len(expected) >= 3
+    answer = client.predict(
+        NAMES, types=types, templates=templates, candidates="all", most_words=2, prior=prior,
+        model="playground-mini", api_name="/ner", **how,
+    )  # fmt: skip
+    check_entities(answer, expected)
+
+
+def test_a_program_may_give_the_spans_itself(client, prompting):
+    typed = EntityTyper(prompting, Prompt.load("entity")).type_text(
+        "nobody is here", candidates=[(0, 6)]
+    )
+    answer = client.predict("nobody is here", spans=[[0, 6]], threshold=-100, api_name="/ner")
+    check_entities(answer, decode(typed, threshold=-100))
+    assert [(one["start"], one["end"]) for one in answer] == [(0, 6)]
+
+
+def test_a_text_without_a_name_has_no_entities(client):
+    assert client.predict("nobody is here", api_name="/ner") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": ""}, "The text has no words; write a sentence with a name in it."),
+        ({"text": 5}, 'text is "5"; it must be text.'),
+        ({"types": ""}, "There are no label words; write a label a line, such as positive: great, good."),
+        ({"types": "person: man"}, "There is one label; give at least two, one a line."),
+        ({"types": "none: thing\nNONE: stuff"}, "There is no type but none; add one, such as person: man, woman."),
+        ({"templates": " "}, "There is no template; write one with {span} and {mask}."),
+        ({"templates": "It is a {mask}."}, 'The template "It is a {mask}." has no {span}; put {span} where the name should stand.'),
+        ({"templates": "{span}{mask}\n" * 7}, "There are 7 templates; the page averages 6 at most."),
+        ({"candidates": "some"}, 'There are no candidates "some"; choose one of names, names and numbers, all.'),
+        ({"candidates": "all", "most_words": 0}, "most_words is \"0\"; it must be a whole number from 1 to 10."),
+        ({"most_words": "4"}, 'most_words is "4"; it must be a whole number from 1 to 10.'),
+        ({"most_words": 101}, 'most_words is "101"; it must be a whole number from 1 to 10.'),
+        ({"prior": "magic"}, 'There is no prior "magic"; choose one of contextual, none, span.'),
+        ({"threshold": True}, 'threshold is "True"; it must be a number from -100 to 100.'),
+        ({"threshold": -1e9}, 'threshold is "-1000000000.0"; it must be a number from -100 to 100.'),
+        ({"most_words": 2.7}, 'most_words is "2.7"; it must be a whole number from 1 to 10.'),
+        ({"nested": "no"}, 'nested is "no"; it must be true or false.'),
+        ({"spans": "all"}, 'spans is "all"; it must be a list of [start, end].'),
+        ({"spans": [[0, 5], "x"]}, 'A span is a start and an end, not "x".'),
+        ({"spans": [[0, 10_000]]}, f"The span from 0 to 10000 does not lie in the text, which has {len(NAMES)} characters; a span has 0 <= start < end."),
+        ({"decoding": "best"}, 'There is no decoding "best"; choose one of greedy, best total.'),
+        ({"model": "no such model!"}, 'The model "no such model!" is neither a folder here nor a hub id such as bert-base-uncased; shipped models: playground-mini.'),
+    ],
+)  # fmt: skip
+def test_a_wrong_call_of_ner_is_one_sentence(client, changes, message):
+    assert (
+        refusal(lambda: client.predict(**({"text": NAMES, "api_name": "/ner"} | changes)))
+        == message
     )
 
 

@@ -115,6 +115,41 @@ def test_compare_has_no_barrier(themed):
     assert violations(themed) == []
 
 
+def test_ner_has_no_barrier(themed):
+    themed.tab("NER")
+    themed.page.locator("#ner-result .pp-ent").first.wait_for()
+    assert violations(themed) == []
+    themed.box("ner-text").fill("?!")
+    themed.page.get_by_role("alert").wait_for()
+    assert violations(themed) == []
+
+
+def test_ner_has_no_barrier_with_everything_open(themed):
+    """Nine types, nested entities, spans that are none, the choices, the table, lattice and program."""
+    kinds = [
+        f"type {k}: {word}"
+        for k, word in enumerate(("dog", "soup", "car", "book", "sea", "day", "law"))
+    ]
+    themed.tab("NER")
+    themed.box("ner-types").fill("\n".join(["person: man", "place: city", *kinds, "none: stuff"]))
+    themed.box("ner-text").fill(f"Ana Lima of Porto met Bo. {LONG} Rome Fell.")
+    themed.open_fold("ner-options")
+    themed.page.get_by_label("Nested", exact=True).check()
+    themed.page.locator("#ner-result .pp-ent-key").get_by_text("type 6").wait_for()
+    themed.page.locator("#ner-result .pp-ent, #ner-result .pp-free").first.click()
+    themed.page.locator("#ner-result .pp-picked").wait_for()
+    for fold, inside in (
+        ("ner-all", "#ner-table tbody tr"),
+        ("ner-lattice", "#ner-lattice .main-svg"),
+    ):
+        themed.open_fold(fold)
+        # the first figure of a process costs the import of Plotly
+        themed.page.locator(inside).first.wait_for(timeout=60_000)
+    themed.page.locator("#ner-python").click()
+    themed.page.locator("#ner-code .cm-line").first.wait_for()
+    assert violations(themed) == []
+
+
 def test_axe_sees_a_barrier(visitor):
     visitor.page.evaluate("document.querySelector('.pp-caption').style.color = '#eee'")
     assert [rule for rule, _, _ in violations(visitor)] == ["color-contrast"]
@@ -226,9 +261,54 @@ def test_nothing_spills_over_the_side(visitor, truth, width):
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_of_ner_spills_over_the_side(visitor, width):
+    page = visitor.page
+    visitor.tab("NER")  # before a narrow page moves it into a menu
+    page.set_viewport_size({"width": width, "height": 844})
+    visitor.box("ner-types").fill(f"a type of many letters {'x' * 30}: man, {'y' * 50}\nnone: film")
+    visitor.box("ner-text").fill(f"Ana {'W' * 300} met {'Xy ' * 40} in Rome")
+    visitor.open_fold("ner-options")
+    visitor.open_fold("ner-all")
+    page.locator("#ner-result .pp-ent-key").get_by_text("a type of many").wait_for()
+    page.locator("#ner-list").click()
+    page.locator("#ner-table tbody tr").get_by_text("a type of many").first.wait_for()
+    page.locator("#ner-python").click()
+    page.locator("#ner-code .cm-line").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(SPILLED) == []
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_the_entities_come_first_on_a_phone(visitor):
+    visitor.tab("NER")
+    visitor.page.set_viewport_size({"width": 390, "height": 844})
+    visitor.page.locator("#ner-result .pp-ent").first.wait_for()
+    tops = {
+        name: visitor.page.locator(name).bounding_box()["y"]
+        for name in ("#ner-result", "#ner-text", "#ner-span", "#ner-all")
+    }
+    visitor.page.set_viewport_size({"width": 1280, "height": 900})
+    assert sorted(tops, key=tops.get) == list(tops)
+
+
+def test_nothing_jumps_while_one_types_a_name(visitor):
+    visitor.tab("NER")
+    visitor.page.locator("#ner-result .pp-ent").first.wait_for()
+    visitor.page.evaluate(WATCH_SHIFTS)
+    box = visitor.box("ner-text")
+    box.press("End")
+    for word in ("Then", "she", "met", "Bo."):
+        old = visitor.seq("#ner-result")
+        box.press_sequentially(f" {word}")
+        visitor.until_new(old, "#ner-result")
+    visitor.page.locator("#ner-result .pp-entities").get_by_text("Then she met").wait_for()
+    assert visitor.page.evaluate("window.shifted") < 0.02
+
+
 def test_all_tabs_are_equally_wide(visitor):
     widths = set()
-    for tab in ("Classify", "Fill", "Compare", "Eval", "NLI"):
+    for tab in ("Classify", "Fill", "NER", "Compare", "Eval", "NLI"):
         visitor.tab(tab)
         widths.add(visitor.page.locator("#tabs").bounding_box()["width"])
     assert len(widths) == 1

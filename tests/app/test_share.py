@@ -14,6 +14,19 @@ from tests.attacks.strategies import texts as anything
 CARD = {"templates": ["{text} {mask}."], "labels": {"a": ["x"], "b": ["y"]}}
 
 
+NER = {
+    "text": "Ana & <b>Bo</b>\n👩‍👩‍👧 \ud800",
+    "types": "person: man*0.5\nnone: thing",
+    "templates": "{before}{mask} {span}{after}\nThe {mask} {span}.",
+    "candidates": "all",
+    "most_words": 3,
+    "prior": "span",
+    "threshold": -0.3,
+    "decoding": "best total",
+    "nested": True,
+}
+
+
 def prompt(**options: object) -> Prompt:
     words = {"good": ["great", ("fine", 0.5)], "bad": ["awful"]}
     return Prompt(Template("{text} {mask}."), Verbalizer(words), ScoringOptions(**options))
@@ -44,8 +57,10 @@ def packed(**changes: object) -> str:
             compared_texts=("a text ${x}", "another"),
         ),
         PageState(prompt(), ("line\none\r\n\ttwo", "{mask} ${x} </p>\x00\ud800 👩‍👩‍👧")),
+        PageState(prompt(), tab="ner", ner=NER),
+        PageState(prompt(), ("x",), tab="ner", ner={"nested": False, "threshold": 0, "text": ""}),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_a_page_comes_back_from_its_link(state):
     assert PageState.from_token(state.token()) == state
@@ -62,6 +77,16 @@ def test_every_card_fits_a_page_link(name):
     card = Prompt.load(name)
     state = PageState(card, ("x" * 100,), ("y {mask}", "z {mask}"))
     assert PageState.from_token(state.token()) == state
+
+
+@given(anything, anything)
+def test_any_text_and_types_of_entities_come_back(text, types):
+    state = PageState(prompt(), tab="ner", ner={"text": text, "types": types, "templates": text})
+    assert PageState.from_token(state.token()) == state
+
+
+def test_a_link_of_before_opens_without_entities():
+    assert PageState.from_token(packed(tab="fill")).ner == {}
 
 
 def test_what_is_at_its_default_takes_no_room():
@@ -107,6 +132,25 @@ def test_a_link_without_texts_leaves_them_empty():
         ({"compared": [{}]}, "A prompt card is a JSON object with templates and labels."),
         ({"compared": [{"card": CARD, "model": 1}]}, 'The link names the model "1"; it must be text.'),
         ({"compared_texts": [1]}, "The link's compared_texts must be at most 2 texts; copy the link again."),
+        ({"ner": 3}, "The link's state of NER cannot be read; copy the link again."),
+        ({"ner": ["text"]}, "The link's state of NER cannot be read; copy the link again."),
+        ({"ner": None}, "The link's state of NER cannot be read; copy the link again."),
+        ({"ner": {"model": "bert"}}, 'The link sets "model" in NER, which it has not.'),
+        ({"ner": {"x" * 99: 1}}, f'The link sets "{"x" * 39}…" in NER, which it has not.'),
+        ({"ner": {"text": 5}}, 'The link\'s text of NER is "5"; copy the link again.'),
+        ({"ner": {"types": None}}, 'The link\'s types of NER is "None"; copy the link again.'),
+        ({"ner": {"templates": ["{span}"]}}, "The link's templates of NER is \"['{span}']\"; copy the link again."),
+        ({"ner": {"candidates": True}}, 'The link\'s candidates of NER is "True"; copy the link again.'),
+        ({"ner": {"prior": 1}}, 'The link\'s prior of NER is "1"; copy the link again.'),
+        ({"ner": {"decoding": {}}}, 'The link\'s decoding of NER is "{}"; copy the link again.'),
+        ({"ner": {"most_words": "4"}}, 'The link\'s most_words of NER is "4"; copy the link again.'),
+        ({"ner": {"most_words": True}}, 'The link\'s most_words of NER is "True"; copy the link again.'),
+        ({"ner": {"most_words": 101}}, 'The link\'s most_words of NER is "101"; copy the link again.'),
+        ({"ner": {"threshold": 1e300}}, 'The link\'s threshold of NER is "1e+300"; copy the link again.'),
+        ({"ner": {"threshold": float("nan")}}, 'The link\'s threshold of NER is "nan"; copy the link again.'),
+        ({"ner": {"threshold": float("inf")}}, 'The link\'s threshold of NER is "inf"; copy the link again.'),
+        ({"ner": {"nested": 1}}, 'The link\'s nested of NER is "1"; copy the link again.'),
+        ({"ner": {"nested": "yes"}}, 'The link\'s nested of NER is "yes"; copy the link again.'),
         ({"card": None}, "A prompt card is a JSON object with templates and labels."),
         ({"card": {}}, 'The prompt card needs "templates", a list with at least one.'),
         ({"card": {**CARD, "scoring": {"aggregation": "x"}}}, 'aggregation is "x"; it must be one of mean, sum, geometric, max, logit_sum.'),

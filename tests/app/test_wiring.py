@@ -13,7 +13,7 @@ from playground.app.registry import Registry
 from playground.settings import Settings
 
 SETTINGS = replace(Settings(), queue_size=17, concurrency=3)
-PUBLIC = ("classify", "fill", "nli", "compare", "cards", "models")
+PUBLIC = ("classify", "fill", "ner", "compare", "nli", "cards", "models")
 SCORING = ("Aggregation", "Calibration", "Domain prompt", "Unlabelled texts",
            "Words of several pieces: order", "Words of several pieces: score")  # fmt: skip
 
@@ -67,6 +67,7 @@ def test_every_text_box_that_one_types_in_is_live(page):
     assert typed == {
         *("classify-text", "classify-text-b", "classify-template", "classify-words"),
         *("Domain prompt", "Unlabelled texts", "fill-a", "fill-b"),
+        *("ner-text", "ner-types", "ner-templates"),
         *("nli-premise", "nli-hypothesis"),
         *("compare-text", "compare-text-b"),
         *(f"compare-{box}-{column}" for box in ("template", "words") for column in "abcd"),
@@ -75,7 +76,7 @@ def test_every_text_box_that_one_types_in_is_live(page):
 
 def test_the_live_listeners_are_those_of_the_tabs(page):
     names = sorted(name(listener) for listener in live(page))
-    assert names == ["contrast", "judge", "predict", "predict", "score"]
+    assert names == ["contrast", "find", "judge", "predict", "predict", "score"]
 
 
 def test_a_live_listener_takes_the_newest_edit_and_shows_no_spinner(page):
@@ -117,6 +118,27 @@ def test_every_choice_is_live(page):
     ]
 
 
+def test_a_choice_of_entities_is_drawn_by_what_runs_no_model(page):
+    """What finds is started by what a model run depends on, what draws by the other choices."""
+    (find,) = (listener for listener in live(page) if name(listener) == "find")
+    asked = [
+        *("model", "ner-text", "ner-types", "ner-templates", "ner-candidates", "ner-most-words"),
+        "ner-prior",
+    ]
+    assert [block.elem_id for block, _ in triggers(page, find)] == asked
+    (draw,) = (
+        listener
+        for listener in listeners(page)
+        if name(listener) == "draw"
+        and any(block.elem_id == "ner-threshold" for block, _ in triggers(page, listener))
+    )
+    choices = ["ner-threshold", "ner-decoding", "ner-nested"]
+    assert [block.elem_id for block, _ in triggers(page, draw)] == choices
+    assert (draw.trigger_mode, draw.show_progress) == ("always_last", "hidden")
+    assert [block.elem_id for block in find.inputs] == [*asked, *choices]
+    assert [type(block) for block in draw.inputs[:2]] == [gr.State, gr.State]
+
+
 def test_no_listener_draws_a_spinner_over_the_page(page):
     shown = {name(listener): listener.show_progress for listener in listeners(page) if listener.fn}
     private = {key: value for key, value in shown.items() if key not in PUBLIC}
@@ -127,10 +149,10 @@ def test_no_listener_draws_a_spinner_over_the_page(page):
 def test_the_public_endpoints_are_named_and_few(page):
     visible = [listener for listener in listeners(page) if listener.api_visibility != "private"]
     assert [listener.api_name for listener in visible] == list(PUBLIC)
-    assert [listener.api_visibility for listener in visible] == ["public"] * 6
+    assert [listener.api_visibility for listener in visible] == ["public"] * len(PUBLIC)
     assert [(listener.concurrency_id, listener.concurrency_limit) for listener in visible] == [
         ("model", 3)
-    ] * 6
+    ] * len(PUBLIC)
 
 
 def test_every_public_endpoint_says_what_it_takes(page):
@@ -146,6 +168,10 @@ def test_every_public_endpoint_says_what_it_takes(page):
             *("aggregation", "calibration", "model"),
         ],
         "/fill": ["text", "top_k", "model"],
+        "/ner": [
+            *("text", "types", "templates", "candidates", "most_words", "prior"),
+            *("threshold", "decoding", "nested", "spans", "model"),
+        ],
         "/nli": ["premise", "hypothesis", "model"],
         "/compare": ["text", "prompts", "second_text"],
         "/cards": [],
@@ -158,6 +184,7 @@ def test_every_public_endpoint_says_what_it_takes(page):
     assert required == {
         "/classify": ["text"],
         "/fill": ["text"],
+        "/ner": ["text"],
         "/nli": ["premise", "hypothesis"],
         "/compare": ["text", "prompts"],
         "/cards": [],

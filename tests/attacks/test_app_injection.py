@@ -33,10 +33,11 @@ MANY = Verbalizer(  # every fifth word is a payload: they are of many pieces, an
 # Every element and attribute inside our own components; Gradio's are around them, not inside.
 INSIDE = """() => [...document.querySelectorAll('.html-container .prose *')].map((element) =>
   [element.tagName.toLowerCase(), element.getAttributeNames()])"""
-TAGS = {"div", "p", "h1", "h2", "h3", "ul", "li", "span", "b", "mark", "button", "label", "input"}
+TAGS = {"div", "p", "h1", "h2", "h3", "ul", "li", "span", "b", "mark", "button", "label", "input",
+        "table", "thead", "tbody", "tr", "th", "td"}  # fmt: skip
 ATTRIBUTES = {
     *("class", "id", "title", "style", "type", "role", "accept", "tabindex", "aria-live"),
-    *("aria-hidden", "data-act", "data-arg", "data-seq", "data-summary"),
+    *("aria-hidden", "aria-label", "data-act", "data-arg", "data-seq", "data-summary"),
 }
 # What a payload would add anywhere on the page, the chart and the code box included.
 ALIEN = """() => [...document.querySelectorAll(
@@ -214,6 +215,89 @@ def test_payloads_in_fill(visitor):
         visitor.box("fill-b").fill(f"{payload} {{mask}}")
         visitor.until_text("#fill-result-b .pp-words", f"{payload} [MASK]")
         inert(visitor)
+
+
+DRAWN = """() => {
+  const own = document.querySelector('#ner-result .pp-entities')?.cloneNode(true);
+  own?.querySelectorAll('.pp-tag').forEach((tag) => tag.remove());
+  return own?.textContent;
+}"""
+
+
+def drawn(visitor: Visitor, text: str) -> None:
+    """Wait until the drawn text, without the names of types, is ``text``."""
+    visitor.page.wait_for_function(f"(text) => ({DRAWN})() === text", arg=text, timeout=15_000)
+
+
+def test_payloads_as_a_text_with_names_and_as_types(visitor):
+    visitor.tab("NER")
+    for label, word, payload in zip(LABELS, WORDS, PAYLOADS, strict=True):
+        kind = " ".join(label.split())
+        visitor.box("ner-text").fill(f"Ana {payload} Rome")
+        visitor.box("ner-types").fill(f"{kind}: man, {word[:12]}\nplace: city\nnone: thing")
+        drawn(visitor, f"Ana {payload} Rome")
+        visitor.page.wait_for_function(
+            "(kind) => document.querySelector('#ner-result .pp-ent-key').textContent.startsWith(kind)",
+            arg=kind,
+        )
+        assert texts(visitor, "#ner-span .pp-name")[0] == kind
+        assert visitor.said("#ner-notice .pp-notice") == ""
+        inert(visitor)
+
+
+def test_payloads_as_templates_of_names_and_in_the_table_and_the_lattice(visitor):
+    visitor.tab("NER")
+    visitor.open_fold("ner-options")
+    for payload in PAYLOADS:
+        literal = payload.replace("{", "{{").replace("}", "}}")
+        visitor.box("ner-templates").fill(f"{literal} {{mask}} {{span}}")
+        visitor.page.wait_for_function(
+            "(start) => document.querySelector('#ner-span .pp-prompt').textContent.startsWith(start)",
+            arg=f"{payload} [MASK] ",
+            timeout=15_000,
+        )
+        inert(visitor)
+    text = " Ana ".join(PAYLOADS)
+    visitor.box("ner-text").fill(text)
+    drawn(visitor, text)
+    visitor.radio("all")
+    visitor.page.locator("#ner-result").get_by_text("candidate spans").wait_for()
+    visitor.open_fold("ner-all")
+    visitor.page.locator("#ner-table tbody tr").first.wait_for(timeout=60_000)
+    visitor.open_fold("ner-lattice")
+    visitor.page.locator("#ner-lattice .main-svg").first.wait_for(timeout=60_000)
+    inert(visitor)
+
+
+def test_payloads_as_broken_types_and_templates_of_names(visitor):
+    visitor.tab("NER")
+    visitor.open_fold("ner-options")
+    for payload in PAYLOADS[::3]:
+        visitor.box("ner-templates").fill(f"{{{payload}")
+        said = said_of(template=f"{{{payload}".strip())
+        visitor.until_text("#ner-notice .pp-error", said)
+        inert(visitor)
+
+
+def test_payloads_in_a_link_to_names(visitor):
+    text = "Ana " + "\n".join(PAYLOADS) + " Rome"
+    kinds = "\n".join(f"{' '.join(label.split())}: {word}" for label, word in (("man", "man"), *zip(LABELS[:3], KNOWN, strict=False)))  # fmt: skip
+    state = PageState(
+        Prompt(Template("{text} {mask}"), Verbalizer({"a": ["good"], "b": ["bad"]})),
+        tab="ner",
+        ner={"text": text, "types": f"{kinds}\nnone: thing", "templates": "{mask} {span}"},
+    )
+    visitor.open(f"?p={state.token()}")
+    drawn(visitor, text)
+    assert texts(visitor, "#ner-result .pp-ent-key")[1].startswith(" ".join(LABELS[0].split()))
+    inert(visitor)
+    other = PageState(state.prompt, tab="ner", ner={"candidates": PAYLOADS[2]})
+    visitor.open(f"?p={other.token()}")
+    visitor.until_text(
+        "#ner-notice .pp-error",
+        f'The link\'s candidates of NER is "{PAYLOADS[2]}"; choose one of names, names and numbers, all.',
+    )
+    inert(visitor)
 
 
 def test_a_payload_as_the_name_of_a_model(visitor):

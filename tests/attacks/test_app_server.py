@@ -25,6 +25,18 @@ DEFAULTS = {
     "calibration": "contextual",
     "model": "",
 }
+NER = {
+    "types": "person: man\nplace: city\nnone: thing",
+    "templates": "The {mask} {span}.",
+    "candidates": "names",
+    "most_words": 4,
+    "prior": "contextual",
+    "threshold": 1.0,
+    "decoding": "greedy",
+    "nested": False,
+    "model": "",
+}
+NER_PAGE = ["", "Ana is in Rome.", *list(NER.values())[:5], 1.0, "greedy", False]
 PAGE = ["", "I like it.", "", "{text} It was {mask}.", "good: great\nbad: awful",
         "mean", "contextual", "", "", "confidence", "sum"]  # fmt: skip
 SECRET = "/srv/models/key.pem: token=hunter2"
@@ -40,6 +52,11 @@ def client(site: Site) -> Client:
 def classify(site: Site, **changes: object) -> tuple[str, object]:
     """Ask /classify with values of any kind, as JSON can send them."""
     return site.call("classify", list(({"text": "I like it."} | DEFAULTS | changes).values()))
+
+
+def ner(site: Site, **changes: object) -> tuple[str, object]:
+    """Ask /ner with values of any kind."""
+    return site.call("ner", list(({"text": "Ana is in Rome."} | NER | changes).values()))
 
 
 def refused(answer: tuple[str, object]) -> str:
@@ -82,6 +99,28 @@ def test_the_second_text_has_the_same_limit(site):
     assert refused(classify(site, **changes)) == (
         "text_b has 100,000 characters; the most is 20,000. The model reads 128 tokens."
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": "x" * 100_000}, "The text has 100,000 characters; the most is 20,000."),
+        ({"text": "A " * 9_000, "candidates": "all"}, "The text has 35,994 candidate spans and the most is 2,000; shorten it, take fewer words a span, or candidates that look like names."),
+        ({"text": "a b " * 99, "candidates": "all", "most_words": 100}, "The text has 14,850 candidate spans and the most is 2,000; shorten it, take fewer words a span, or candidates that look like names."),
+        ({"types": MANY_LABELS}, "There are 1000 labels; the most is 64."),
+        ({"types": MANY_WORDS}, "There are 1001 label words; the most is 512."),
+        ({"types": "a: b\n" * 100_000}, "The label words have 500,000 characters; the most is 102,400."),
+        ({"templates": "x" * 10_000}, "The template has 10,000 characters; the most is 2,000."),
+        ({"templates": "{span}{mask}\n" * 100_000}, "There are 100000 templates; the page averages 6 at most."),
+        ({"templates": "{mask}" + "{span}" * 150}, "The prompt takes 152 tokens without any text and the model reads 128; shorten the template."),
+        ({"most_words": 10**30}, f'most_words is "{10**30}"; it must be a small number.'),
+        ({"most_words": -3, "candidates": "all"}, "A span has at least 1 word; -3 is asked for."),
+        ({"threshold": 10**30}, f'threshold is "{10**30}"; it must be a small number.'),
+    ],
+    ids=["text", "spans", "most words", "labels", "words", "source", "template", "templates", "repeated", "huge", "negative", "threshold"],
+)  # fmt: skip
+def test_a_limit_of_entities_holds_on_the_server(site, changes, message):
+    assert refused(ner(site, **changes)) == message
 
 
 @pytest.mark.parametrize("top_k", [10**9, 10**30, 0, -1, 101, 2.5, "5", None, True, [5], {"k": 5}])
@@ -136,6 +175,42 @@ def test_what_is_no_text_is_refused_by_name(site, name, value, shown):
     assert refused(classify(site, **{name: value})) == f'{name} is "{shown}"; it must be text.'
 
 
+@pytest.mark.parametrize(
+    "name", ["text", "types", "templates", "candidates", "prior", "decoding", "model"]
+)
+@pytest.mark.parametrize(
+    ("value", "shown"), [(5, "5"), (None, "None"), (True, "True"), (["x"], "['x']")]
+)
+def test_what_is_no_text_is_refused_by_name_in_ner(site, name, value, shown):
+    assert refused(ner(site, **{name: value})) == f'{name} is "{shown}"; it must be text.'
+
+
+@pytest.mark.parametrize("name", ["most_words", "threshold"])
+@pytest.mark.parametrize("value", ["4", None, True, [4], {"a": 1}])
+def test_what_is_no_number_is_refused_in_ner(site, name, value):
+    said = refused(ner(site, **{name: value}))
+    assert said == f'{name} is "{value}"; it must be a small number.'
+
+
+@pytest.mark.parametrize("name", ["candidates", "prior", "decoding"])
+def test_what_is_no_choice_of_ner_is_refused(site, name):
+    said = refused(ner(site, **{name: "mean " * 1000}))
+    assert said.startswith(
+        ("There are no candidates ", "There is no prior ", "There is no decoding ")
+    )
+    assert len(said) < 200
+
+
+@pytest.mark.parametrize(
+    "text", ["\ud800 Ana", "Ana\x00Rome", "\u202eAna\u200d", "🏴" * 500 + " Ana"]
+)
+def test_the_entities_of_any_text_stand_in_it(site, text):
+    state, (answer,) = ner(site, text=text, candidates="all", threshold=-50)
+    assert state == "complete"
+    assert answer
+    assert [text[one["start"] : one["end"]] for one in answer] == [one["text"] for one in answer]
+
+
 @pytest.mark.parametrize("value", [5, None, ["{mask}"], {"a": 1}])
 def test_what_is_no_template_is_refused(site, value):
     said = refused(classify(site, template=value))
@@ -180,6 +255,29 @@ def test_a_listener_of_the_page_answers_hostile_values_with_one_line(site, value
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        ["", "", *NER_PAGE[2:]],
+        [*NER_PAGE[:2], "person", *NER_PAGE[3:]],
+        [*NER_PAGE[:3], "no gap", *NER_PAGE[4:]],
+        [*NER_PAGE[:3], "{mask", *NER_PAGE[4:]],
+        [*NER_PAGE[:3], "{span}{mask}\n" * 99, *NER_PAGE[4:]],
+        ["", "A " * 9_000, *NER_PAGE[2:4], "all", *NER_PAGE[5:]],
+        ["x" * 5000, *NER_PAGE[1:]],
+        [1, [1], {"a": 2}, 3, *NER_PAGE[4:]],
+    ],
+    ids=["text", "types", "template", "open", "templates", "spans", "model", "kinds"],
+)
+def test_the_page_of_ner_answers_hostile_values_with_one_line(site, values):
+    state, (*unchanged, line) = site.call("find", values)
+    assert state == "complete"
+    assert [shown and shown["__type__"] for shown in unchanged] == ["update", "update", None, None]
+    (element,) = read(line)
+    assert element.classes == {"pp-notice", "pp-error"}
+    assert 0 < len(element.text) < 400
+
+
+@pytest.mark.parametrize(
     ("count", "error"),
     [
         (31, "Value 31 is greater than maximum value 30."),
@@ -206,12 +304,14 @@ def broken(monkeypatch) -> None:
     monkeypatch.setattr(Prompting, "explain", fail)
     monkeypatch.setattr(Prompting, "fill", fail)
     monkeypatch.setattr(Prompting, "fill_masks", fail)
+    monkeypatch.setattr(Prompting, "classify_jobs", fail)
 
 
 @pytest.mark.usefixtures("broken")
 def test_a_defect_of_ours_tells_a_program_nothing(site, client):
     assert classify(site) == ("error", {"error": None})
     assert site.call("fill", ["a {mask}", 5, ""]) == ("error", {"error": None})
+    assert ner(site) == ("error", {"error": None})
     with pytest.raises(AppError) as error:
         client.predict("I like it.", api_name="/classify")
     said = str(error.value)
@@ -228,13 +328,15 @@ def test_a_defect_of_ours_tells_a_program_nothing(site, client):
         ("make_table", PAGE),
         ("make_picture", PAGE),
         ("predict", ["", "a {mask}", 5, "Insert it"]),
+        ("find", NER_PAGE),
     ],
 )
 def test_a_defect_of_ours_is_one_line_on_the_page_and_whole_in_the_log(site, caplog, name, values):
     with caplog.at_level(logging.ERROR, logger="playground"):
         state, (*unchanged, line) = site.call(name, values)
     assert state == "complete"
-    assert [update["__type__"] for update in unchanged] == ["update"] * len(unchanged)
+    shown = [update for update in unchanged if update is not None]  # what a page keeps is not shown
+    assert [update["__type__"] for update in shown] == ["update"] * len(shown) != []
     (element,) = read(line)
     assert (element.text, element.classes) == (BROKEN, {"pp-notice", "pp-error"})
     assert SECRET in caplog.text
@@ -273,7 +375,7 @@ def test_what_is_private_is_described_nowhere(site):
         status, body = site.get(path)
         described = json.loads(body)
         assert status == 200
-        public = ["/classify", "/fill", "/nli", "/compare", "/cards", "/models"]
+        public = ["/classify", "/fill", "/ner", "/compare", "/nli", "/cards", "/models"]
         assert list(described["named_endpoints"]) == public
         assert described["unnamed_endpoints"] == {}
 
@@ -342,6 +444,15 @@ def test_a_hosted_page_refuses_another_model_too(hosted, dialled):
     state, data = hosted.call("score", ["bert-base-uncased", *PAGE[1:]])
     assert state == "error"
     assert data["error"].startswith("Value: bert-base-uncased is not in the list of choices:")
+    assert dialled == []
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_hosted_app_finds_entities_with_no_other_model(hosted, dialled, name):
+    said = refused(ner(hosted, model=name))
+    assert said.endswith(
+        " is not offered here; choose one of playground-mini, google/electra-small-generator."
+    )
     assert dialled == []
 
 

@@ -301,7 +301,9 @@ def test_other_texts_stand_beside_text_and_span():
 
 
 def test_a_span_that_is_not_in_the_text_is_told():
-    message = 'The span "Rome" does not stand in the text "We left Paris."; write it as it stands there.'
+    message = (
+        'The span "Rome" does not stand in the text "We left Paris."; write it as it stands there.'
+    )
     with pytest.raises(PlaygroundError, match=exactly(message)):
         IN_PLACE.fill({"text": "We left Paris.", "span": "Rome"})
     with pytest.raises(PlaygroundError, match=exactly("The row has no {span}; it has {text}.")):

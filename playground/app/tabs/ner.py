@@ -80,6 +80,10 @@ class NerInputs:
         """Return what types the spans."""
         return EntityTyper(registry.get(self.model), self.prompt(), prior=self.prior)
 
+    def typed_spans(self, registry: Registry, spans: Sequence[Any]) -> TypedSpans:
+        """Return the scores of spans that a visitor's program gives."""
+        return self.typer(registry).type_text(self.text, candidates=spans)
+
     def typed(self, registry: Registry) -> TypedSpans:
         """Return the scores of the text's candidate spans."""
         return self.typer(registry).type_text(
@@ -281,7 +285,7 @@ def drawn(
 def _drawing(chosen: NerInputs, how: Choices, typed: TypedSpans) -> Drawing:
     entities = decode(typed, **asdict(how))
     templates = len(chosen.prompt().templates)
-    return Drawing(typed, entities, templates, rest=chosen.candidates == "names")
+    return Drawing(typed, entities, templates, rest=chosen.candidates != "all")
 
 
 def _exports(

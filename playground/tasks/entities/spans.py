@@ -16,6 +16,7 @@ from playground.errors import PlaygroundError, shorten
 
 CANDIDATES = {
     "names": "Runs of capitalised words, with the numbers and small words within them: quick.",
+    "names and numbers": "The same, and numbers that stand alone, such as years.",
     "all": "Every span of up to the most words: slower, and finds names in lower case too.",
 }
 _SEGMENT = regex.compile(r"\b\S+?\b", regex.WORD)
@@ -87,11 +88,11 @@ def all_spans(text: str, *, most_words: int = 4) -> list[Span]:
     ]
 
 
-def name_spans(text: str, *, most_words: int = _LONGEST_RUN) -> list[Span]:
+def name_spans(text: str, *, most_words: int = _LONGEST_RUN, numbers: bool = False) -> list[Span]:
     """Return runs of words that look like a name or a date, from left to right.
 
-    A run starts with a capitalised word or a number, ends with one, and holds a capital; small words such
-    as "of" may link two of its words. An English function word that starts a sentence
+    A run starts with a capitalised word or a number, ends with one, and holds a capital, unless ``numbers``
+    alone are wanted too; small words such as "of" may link two of its words. An English function word that starts a sentence
     is left out, so that "When Maria" is "Maria", and so are runs of such words; web addresses and
     @names are no words here. Writing without capitals (Arabic, Chinese, Thai) has no runs: take all spans.
     """
@@ -110,7 +111,7 @@ def name_spans(text: str, *, most_words: int = _LONGEST_RUN) -> list[Span]:
         if _marked(text, cut[i]):
             end = _run_end(text, cut, i, most_words)
             run = _trimmed(text, cut[i:end])
-            if any(_capitalised(text, word) for word in run):
+            if run and (numbers or any(_capitalised(text, word) for word in run)):
                 found.append(Span(run[0].start, run[-1].end))
         i = end
     return found
@@ -148,7 +149,7 @@ def candidates(text: str, kind: str = "names", *, most_words: int = 4) -> list[S
         raise PlaygroundError("The text has no words; write a sentence with a name in it.")
     if kind == "all":
         return all_spans(text, most_words=most_words)
-    return name_spans(text)
+    return name_spans(text, numbers=kind != "names")
 
 
 def _joined(text: str, end: int, start: int) -> bool:

@@ -269,11 +269,11 @@ def test_candidates_are_names_or_all_spans():
     text = "the man met Maria Lopez"
     assert candidates(text) == name_spans(text) == [Span(12, 23)]
     assert candidates(text, "all", most_words=2) == all_spans(text, most_words=2)
-    assert list(CANDIDATES) == ["names", "all"]
+    assert list(CANDIDATES) == ["names", "names and numbers", "all"]
 
 
 def test_unknown_candidates_are_refused():
-    message = r'^There are no candidates "some"; choose one of names, all\.$'
+    message = r'^There are no candidates "some"; choose one of names, names and numbers, all\.$'
     with pytest.raises(PlaygroundError, match=message):
         candidates("Maria", "some")
 
@@ -298,3 +298,13 @@ def test_ten_thousand_words_are_cut_within_a_second(cut, word):
     started = time.thread_time()
     cut(text)
     assert time.thread_time() - started < 1
+
+
+def test_numbers_alone_are_candidates_if_they_are_asked_for():
+    text = "In 1998 we paid 2,500 to Maria on 12 May 2024."
+
+    def found(kind):
+        return [text[span.start : span.end] for span in candidates(text, kind)]
+
+    assert found("names") == ["Maria", "12 May 2024"]
+    assert found("names and numbers") == ["1998", "2,500", "Maria", "12 May 2024"]

@@ -375,7 +375,7 @@ def test_a_text_that_is_too_long_is_refused(prompting, make_typing_prompt):
 @pytest.mark.parametrize(
     ("text", "candidates", "message"),
     [
-        ("Paris", "some", 'There are no candidates "some"; choose one of names, all.'),
+        ("Paris", "some", 'There are no candidates "some"; choose one of names, names and numbers, all.'),
         ("?!", "names", "The text has no words; write a sentence with a name in it."),
         ("Paris", [(0, 6)], "The span from 0 to 6 does not lie in the text, which has 5 characters; a span has 0 <= start < end."),
     ],
