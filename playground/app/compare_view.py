@@ -98,11 +98,14 @@ def agreement(sides: Sequence[Side]) -> str:
         for side in sides
     ]
     labels = {label for _, label, _ in said}
+    sets = {frozenset(side.found.labels) for side in sides}
     each = ", ".join(f"{letter} {label} {percent(share)}" for letter, label, share in said)
     if not said:
         text = "No prompt can be scored yet."
     elif len(said) == 1:
         text = f"One prompt is scored: {each}."
+    elif len(sets) > 1:
+        text = f"Their labels differ, so they cannot be compared: {each}."
     elif len(labels) == 1:
         text = f"They agree: {each}."
     else:

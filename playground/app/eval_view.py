@@ -18,7 +18,7 @@ from playground.tasks.metrics import Metrics
 from playground.tasks.reading import Table
 from playground.tasks.writing import formula_safe
 
-_SHOWN, _PREVIEW = 12, 4
+_SHOWN, _PREVIEW, _FEW = 12, 4, 20
 _PAGE_STYLE = (
     ":root{color-scheme:light}body{font:16px/1.5 system-ui,sans-serif;margin:0;color:#1f2937;background:#fff}"
     "main{max-width:60rem;margin:auto;padding:1rem}button{all:unset}pre{white-space:pre-wrap}"
@@ -79,7 +79,8 @@ def state_line(found: Measured, stopped: bool) -> str:
     told = f"<br>{esc('; '.join(found.labelled.problems[:2]))}" if found.labelled.problems else ""
     return (
         f'<progress max="100" value="{share * 100:.0f}" aria-label="rows done"></progress>'
-        f'<p class="pp-legend" role="status">{state} {found.done:,} of {len(found.labelled):,} rows{left}. '
+        f'<p class="pp-legend" role="status">{state} {found.done:,} of {len(found.labelled):,} rows{left} of '
+        f"<b>{esc(short(found.labelled.name, 60))}</b>. "
         f"The majority label gets {percent(metrics.majority)}, a fair draw {percent(metrics.random)}.{told}</p>"
     )
 
@@ -111,8 +112,17 @@ def _candidates(found: Measured) -> str:
 
 
 def accuracy_cell(metrics: Metrics) -> str:
-    """Return an accuracy as a slim bar with its 95 % interval on it, and both as numbers."""
+    """Return an accuracy as a slim bar with its 95 % interval on it, and both as numbers.
+
+    The bootstrap of a handful of rows says nothing, least of all where all are right.
+    """
     low, high = metrics.accuracy_interval
+    if metrics.rows < _FEW:
+        return (
+            f'<span class="pp-track pp-slim"><span class="pp-fill" style="{width(metrics.accuracy)}">'
+            f'</span></span><b>{percent(metrics.accuracy)}</b> <span class="pp-small">too few rows for an '
+            "interval</span>"
+        )
     return (
         f'<span class="pp-track pp-slim"><span class="pp-fill" style="{width(metrics.accuracy)}"></span>'
         f'<span class="pp-range" style="left:{low * 100:.1f}%;{width(high - low)}"></span></span>'

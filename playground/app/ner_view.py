@@ -20,13 +20,15 @@ _LISTED, _SHORT = 60, 28
 class Drawing:
     """What is drawn: the typed spans, the entities among them, and the number of templates.
 
-    rest: whether candidates that are no entity are drawn too; all spans would cover the text.
+    rest: whether candidates that are no entity are drawn too; all spans would cover the text. threshold:
+    what a margin must be over.
     """
 
     typed: TypedSpans
     entities: Sequence[Entity]
     templates: int
     rest: bool = True
+    threshold: float = 0.0
 
     def place(self, span: Span) -> int:
         """Return the number of a candidate span."""
@@ -43,8 +45,14 @@ def drawn_text(drawing: Drawing, chosen: int | None = None) -> str:
         f"{_marked(drawing, chosen)}</div>"
         f'<p class="pp-legend">{len(typed):,} candidate span{"s" * (len(typed) != 1)} × {drawing.templates} '
         f"template{'s' * (drawing.templates != 1)}: {typed.prompts:,} different "
-        f"prompt{'s' * (typed.prompts != 1)} in {typed.batches:,} forward pass{'es' * (typed.batches != 1)}, {typed.seconds * 1e3:,.0f} ms. Click a span for its scores.</p></div>"
+        f"prompt{'s' * (typed.prompts != 1)} in {typed.batches:,} forward pass{'es' * (typed.batches != 1)}, {typed.seconds * 1e3:,.0f} ms. {_advice(drawing)}</p></div>"
     )
+
+
+def _advice(drawing: Drawing) -> str:
+    if drawing.rest:
+        return "Click a span for its scores."
+    return "Most spans are no names and the prompts do not ask where one ends: raise the threshold."
 
 
 def _summary(drawing: Drawing) -> str:
@@ -134,17 +142,27 @@ def span_panel(
     label, margin = typed.best(place)
     shares = np.exp(typed.log_probs[place]).tolist()
     filled = "".join(rendered_prompt(prompt.template.render(row)) for prompt, row in prompts)
-    is_one = any(entity.span == typed.spans[place] for entity in drawing.entities)
-    verdict = (
-        "is an entity" if is_one else "is below the threshold, or overlaps a span that is surer"
-    )
+    over = "none" if len(typed.types) < len(typed.labels) else "all other types together"
     return (
         f'<div class="pp-result"><h2>Closely: {esc(typed.words(place))}</h2>'
         f"{score_bars(typed.labels, shares)}"
-        f'<p class="pp-legend"><b>{esc(label)}</b> is {margin:+.2f} over none (nats: each 2.3 is ten times as '
-        f"likely), so the span {verdict}.</p>"
+        f'<p class="pp-legend"><b>{esc(label)}</b> is {margin:+.2f} over {over} (nats: each 2.3 is ten times as '
+        f"likely), so the span {_verdict(drawing, place)}.</p>"
         f"<h3>Its prompts, whose log-probabilities are averaged</h3>{filled}</div>"
     )
+
+
+def _verdict(drawing: Drawing, place: int) -> str:
+    """Return why a span is an entity, or what keeps it from being one."""
+    span = drawing.typed.spans[place]
+    if any(entity.span == span for entity in drawing.entities):
+        return "is an entity"
+    if drawing.typed.best(place)[1] <= drawing.threshold:
+        return f"is not over the threshold of {drawing.threshold:g}"
+    surer = next((e for e in drawing.entities if e.span.overlaps(span)), None)
+    if surer is None:
+        return "is no entity"
+    return f"gives way to “{esc(surer.text)}” ({esc(surer.label)}, {surer.margin:+.2f}), which it overlaps"
 
 
 def span_table(drawing: Drawing) -> str:

@@ -18,6 +18,13 @@ COPY_JS = """(text) => {
   if (navigator.clipboard) navigator.clipboard.writeText(text).catch(fallback); else fallback();
 }"""
 HIDE_JS = "() => ({ __type__: 'update', visible: false })"
+OLD_JS = """() => {
+  for (const id of ['eval-result', 'compare-measured', 'sensitive-result', 'words-result'])
+    document.querySelector(`#${id} .pp-result`)?.classList.add('pp-old');
+}"""
+OLD_COMPARED_JS = """() => {
+  document.querySelector('#compare-measured .pp-result')?.classList.add('pp-old');
+}"""
 LINK_JS = f"""(token) => {{
   if (!token) return;
   const url = new URL(window.location.href);

@@ -140,7 +140,7 @@ def _places(
                 return known[name]
         raise PlaygroundError(
             f"The label {shorten(text)} is none of the prompt's ({', '.join(labels)}); "
-            f"say which it is with --labels {shorten(text).strip(chr(34)) or 'NAME'}=LABEL."
+            f"say which of them it is, as in {shorten(text).strip(chr(34))}={labels[0]}, or take a prompt for it."
         )
 
     return place

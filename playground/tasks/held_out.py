@@ -86,14 +86,14 @@ def split_rows(labelled: LabelledRows, *, shots: int = 16, seed: int = 0) -> Spl
         if len(chosen) < shots:
             raise PlaygroundError(
                 f"{labelled.name} has {len(chosen):,} different rows with the label "
-                f"{shorten(label)} and {shots:,} are to be drawn; give more rows or take fewer shots."
+                f"{shorten(label)} and {shots:,} are to be drawn; give more rows or draw fewer of a label."
             )
         drawn += chosen
     rest = [i for i in range(len(labelled)) if keys[i] not in taken]
     if not rest:
         raise PlaygroundError(
             f"Nothing of {labelled.name} is left to measure on behind {shots:,} rows of each label; "
-            "give more rows or take fewer shots."
+            "give more rows or draw fewer of a label."
         )
     return Split(
         _part(labelled, sorted(drawn)),

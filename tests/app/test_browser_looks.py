@@ -271,7 +271,6 @@ def test_nothing_of_ner_spills_over_the_side(visitor, width):
     visitor.open_fold("ner-options")
     visitor.open_fold("ner-all")
     page.locator("#ner-result .pp-ent-key").get_by_text("a type of many").wait_for()
-    page.locator("#ner-list").click()
     page.locator("#ner-table tbody tr").get_by_text("a type of many").first.wait_for()
     page.locator("#ner-python").click()
     page.locator("#ner-code .cm-line").first.wait_for()

@@ -198,7 +198,7 @@ def test_a_span_shows_its_scores_and_its_prompts(ner, find):
     assert picked.get_attribute("data-arg") == str(place)
     set_slider(ner, "ner-threshold", 8)  # it stays in sight when it is no entity any more
     until(ner, [])
-    ner.page.locator(SPAN).get_by_text("below the threshold").wait_for(timeout=PATIENCE)
+    ner.page.locator(SPAN).get_by_text("is not over the threshold of 8").wait_for(timeout=PATIENCE)
     assert ner.page.locator(f"{SPAN} h2").text_content() == "Closely: Madrid"
 
 
@@ -207,7 +207,7 @@ def test_what_is_none_says_why(ner, find):
     until(ner, [])
     ner.page.locator(f"{RESULT} .pp-free").get_by_text("Oslo", exact=True).click()
     ner.until_text(f"{SPAN} h2", "Closely: Oslo")
-    assert "is below the threshold" in ner.page.locator(SPAN).text_content()
+    assert "is not over the threshold of 8" in ner.page.locator(SPAN).text_content()
 
 
 def test_an_example_is_taken_with_one_click(ner, find):
@@ -285,9 +285,14 @@ def test_the_table_and_the_lattice_open(ner, find):
     assert drawn[:3] == ["Maria", "Lopez", "moved"]
     ner.box("ner-text").fill(EXAMPLES[1])
     until(ner, marked(find(text=EXAMPLES[1])[1]))
-    ner.page.locator("#ner-list").click()
-    ner.page.locator("#ner-table").get_by_text("Savaş").wait_for(timeout=PATIENCE)
+    ner.page.locator("#ner-table").get_by_text("Savaş").wait_for(timeout=PATIENCE)  # it follows
     assert rows.count() == len(find(text=EXAMPLES[1])[0])
+    set_slider(ner, "ner-threshold", 8)
+    until(ner, [])
+    ner.page.wait_for_function(
+        "() => !document.querySelector('#ner-table').textContent.includes('yes')"
+    )
+    assert ner.page.locator("#ner-lattice .main-svg").count() == 0  # that of the old text is gone
 
 
 # ---- what leaves the page -----------------------------------------------------------------------

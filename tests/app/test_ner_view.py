@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from playground.app.bars import percent
 from playground.app.ner_view import COLOURS, Drawing, drawn_text, span_panel, span_table
 from playground.prompts import Prompt, Template, Verbalizer
-from playground.tasks.entities import Span, TypedSpans, all_spans, decode
+from playground.tasks.entities import THRESHOLD, Span, TypedSpans, all_spans, decode
 from playground.tasks.entities.typing import margins
 from tests.app.elements import buttons, read, select, texts
 from tests.app.payloads import PAYLOADS
@@ -36,7 +36,7 @@ def typed(text: str, shares: dict, labels: tuple[str, ...] = LABELS) -> TypedSpa
 
 
 def drawing(found: TypedSpans, *, templates: int = 3, rest: bool = True, **how) -> Drawing:
-    return Drawing(found, decode(found, **how), templates, rest)
+    return Drawing(found, decode(found, **how), templates, rest, how.get("threshold", THRESHOLD))
 
 
 @dataclass
@@ -307,12 +307,27 @@ def test_a_span_shows_all_its_scores_and_its_prompts():
 
 @pytest.mark.parametrize(
     ("threshold", "said"),
-    [(0, "is an entity"), (1, "is below the threshold, or overlaps a span that is surer")],
+    [(0, "is an entity"), (1, "is not over the threshold of 1")],
 )
 def test_a_span_says_whether_it_is_an_entity(threshold, said):
     made = drawing(typed(TEXT, {"Porto": PLACE}), threshold=threshold)
     assert texts(span_panel(made, 0, ()), "pp-legend") == [
         f"place is {np.log(2):+.2f} over none (nats: each 2.3 is ten times as likely), so the span {said}."
+    ]
+
+
+def test_a_span_that_gives_way_says_to_which():
+    made = drawing(typed("Rio Porto", {"Porto": PLACE, (0, 9): (0.05, 0.9, 0.05)}), threshold=0)
+    assert texts(span_panel(made, 0, ()), "pp-legend")[0].endswith(
+        "so the span gives way to “Rio Porto” (place, +2.89), which it overlaps."
+    )
+
+
+def test_without_none_the_margin_is_over_all_other_types():
+    made = drawing(typed("Porto", {"Porto": (0.25, 0.75)}, ("person", "place")), threshold=0)
+    assert texts(span_panel(made, 0, ()), "pp-legend") == [
+        f"place is {np.log(3):+.2f} over all other types together (nats: each 2.3 is ten times as "
+        "likely), so the span is an entity."
     ]
 
 

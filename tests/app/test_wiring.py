@@ -135,8 +135,8 @@ def test_a_choice_of_entities_is_drawn_by_what_runs_no_model(page):
     choices = ["ner-threshold", "ner-decoding", "ner-nested"]
     assert [block.elem_id for block, _ in triggers(page, draw)] == choices
     assert (draw.trigger_mode, draw.show_progress) == ("always_last", "hidden")
-    assert [block.elem_id for block in find.inputs] == [*asked, *choices]
-    assert [type(block) for block in draw.inputs[:2]] == [gr.State, gr.State]
+    assert [block.elem_id for block in find.inputs[1:]] == [*asked, *choices]
+    assert [type(block) for block in (find.inputs[0], *draw.inputs[:3])] == [gr.State] * 4
 
 
 def test_no_listener_draws_a_spinner_over_the_page(page):

@@ -51,7 +51,7 @@ def jsonl(*lines: object) -> bytes:
     return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
 
 
-NEVER = "The label {} is none of the prompt's (positive, negative); say which it is with --labels {}=LABEL."
+NEVER = "The label {} is none of the prompt's (positive, negative); say which of them it is, as in {}=positive, or take a prompt for it."
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_rows_that_cannot_be_used_are_counted_and_told(prompt):
     assert (len(rows), rows.faulty) == (2, 4)
     assert rows.problems[0] == (
         'row 2: The label "great" is none of the prompt\'s (positive, negative); '
-        "say which it is with --labels great=LABEL."
+        "say which of them it is, as in great=positive, or take a prompt for it."
     )
     assert rows.problems[-1] == 'row 5: text is "None" (NoneType); it must be text.'
 

@@ -27,7 +27,7 @@ from playground.app.session import (
 )
 from playground.app.tabs.classify import ClassifyTab
 from playground.app.tabs.hub import build_hub
-from playground.app.theme import DOWNLOAD_JS, actions_js, css
+from playground.app.theme import DOWNLOAD_JS, OLD_JS, actions_js, css
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.tasks.evaluation import LabelledRows, candidates, evaluate_parts, read_labelled
@@ -131,7 +131,12 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     rows = [opened, shown, text, second, label]
     chooser.click(open_rows, None, [*rows, told], **quiet())
     with hub:
-        build_hub(registry, told, lambda found: shows(from_hub(found, caps[0])), rows)
+        build_hub(registry, lambda found: shows(from_hub(found, caps[0])), rows)
+
+    # what stands below was measured with the prompt and the rows as they were; a text changes neither
+    prompt_boxes = [classify.inputs[0], *classify.inputs[3:]]
+    changed = [*(box.change for box in prompt_boxes), shown.change]
+    gr.on(changed, None, None, None, js=OLD_JS, api_visibility="private")
 
     def make(
         found: Opened | None,

@@ -13,9 +13,7 @@ from playground.app.session import told_run
 from playground.errors import shorten
 
 
-def build_hub(
-    registry: Registry, told: gr.HTML, show: Callable[[HubRows], dict], outputs: list
-) -> None:
+def build_hub(registry: Registry, show: Callable[[HubRows], dict], outputs: list) -> None:
     """Build the part; ``show`` returns the updates of ``outputs`` for an opened data set.
 
     A hosted app that lists no data set has no such part.
@@ -33,13 +31,13 @@ def build_hub(
             name = gr.Textbox(
                 label="Data set",
                 info="Its name on the hub, or a folder of this machine.",
-                placeholder="stanfordnlp/sst2",
+                placeholder="such as stanfordnlp/sst2",
                 max_lines=1,
                 elem_id="eval-hub-name",
             )
         with gr.Row():
             split = gr.Textbox(
-                label="Split", placeholder="validation", max_lines=1, min_width=120,
+                label="Split", placeholder="such as validation", max_lines=1, min_width=120,
                 elem_id="eval-hub-split",
             )  # fmt: skip
             config = gr.Textbox(
@@ -47,6 +45,7 @@ def build_hub(
                 min_width=120, elem_id="eval-hub-config",
             )  # fmt: skip
         load = gr.Button("Load", size="sm", elem_id="eval-hub-load")
+        told = gr.HTML(notice(""), elem_id="eval-hub-notice")
 
     def open_it(wanted: str, part: str, chosen: str):
         def steps():

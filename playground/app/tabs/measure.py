@@ -31,7 +31,7 @@ from playground.app.tabs.evaluate import (
     place,
     sample,
 )
-from playground.app.theme import DOWNLOAD_JS, actions_js
+from playground.app.theme import DOWNLOAD_JS, OLD_COMPARED_JS, actions_js
 from playground.errors import PlaygroundError
 from playground.tasks.comparison import Entry, check_comparable, compare_parts
 
@@ -64,6 +64,10 @@ def build_measuring(registry: Registry, page: CompareTab, evaluate: EvalTab) -> 
             numbers = gr.Button("JSON", size="sm", visible=False, elem_id="compare-rows-json")
         payload = gr.Textbox(visible="hidden", elem_id="compare-rows-payload", label="Export")
         kept = gr.State(None, time_to_live=3600)
+
+    boxes = [box for column in page.columns for box in column.boxes]
+    changed = [*(box.change for box in boxes), source.change]
+    gr.on(changed, None, None, None, js=OLD_COMPARED_JS, api_visibility="private")
 
     def make(chosen: str, *values: Any):
         rows, values = values[: len(evaluate.rows)], values[len(evaluate.rows) :]

@@ -188,26 +188,28 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
             code = _exports(registry, inputs, choices, classify, told)
             with gr.Accordion("All spans", open=False, elem_id="ner-all") as spans_fold:
                 listed = gr.HTML("", elem_id="ner-table", js_on_load=actions_js())
-                again = gr.Button("List again", size="sm", elem_id="ner-list")
             with gr.Accordion("Lattice of all spans", open=False, elem_id="ner-lattice") as fold:
                 lattice = gr.Plot(show_label=False)
                 redraw = gr.Button("Draw again", size="sm", elem_id="ner-redraw")
     kept = gr.State(opened, time_to_live=3600)
     looked = gr.State(first, time_to_live=3600)
+    unfolded = gr.State(False, time_to_live=3600)  # whether the table is open, and follows the text
 
     @said_in(told)
-    def find(*values: Any):
+    def find(open_table: bool | None, *values: Any):
         chosen, how = _split(values)
         typed = chosen.typed(registry)
         picture, close, place = drawn(registry, chosen, how, typed)
-        return {result: picture, panel: close, kept: typed, looked: place}
+        fresh = {result: picture, panel: close, kept: typed, looked: place, lattice: None}
+        return {**fresh, **(listing(typed, *values) if open_table else {})}
 
     @said_in(told)
-    def draw(typed: TypedSpans | None, place: int | None, *values: Any):
+    def draw(typed: TypedSpans | None, place: int | None, open_table: bool | None, *values: Any):
         chosen, how = _split(values)
         typed = typed or chosen.typed(registry)
         picture, close, place = drawn(registry, chosen, how, typed, place)
-        return {result: picture, panel: close, looked: place}
+        fresh = {result: picture, panel: close, looked: place}
+        return {**fresh, **(listing(typed, *values) if open_table else {})}
 
     @said_in(told)
     def look(typed: TypedSpans | None, event: gr.EventData, *values: Any):
@@ -216,11 +218,10 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
         picture, close, place = drawn(registry, chosen, how, typed, _place(str(event.arg), typed))
         return {result: picture, panel: close, looked: place}
 
-    @said_in(told)
     def listing(typed: TypedSpans | None, *values: Any):
         chosen, how = _split(values)
         typed = typed or chosen.typed(registry)
-        return {listed: ner_view.span_table(_drawing(chosen, how, typed))}
+        return {listed: ner_view.span_table(_drawing(chosen, how, typed)), unfolded: True}
 
     @said_in(told)
     def chart(typed: TypedSpans | None, *values: Any):
@@ -243,20 +244,23 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
     gr.on(
         [box.change for box in inputs],
         find,
-        all_inputs,
-        [result, panel, kept, looked, told],
+        [unfolded, *all_inputs],
+        [result, panel, kept, looked, lattice, listed, unfolded, told],
         **live(registry),
     )
     gr.on(
         [box.change for box in choices],
         draw,
-        [kept, looked, *all_inputs],
-        [result, panel, looked, told],
+        [kept, looked, unfolded, *all_inputs],
+        [result, panel, looked, listed, unfolded, told],
         **live(registry),
     )
     for place in (result, listed):
         place.click(look, [kept, *all_inputs], [result, panel, looked, told], **quiet())
-    gr.on([spans_fold.expand, again.click], listing, [kept, *all_inputs], [listed, told], **quiet())
+    spans_fold.expand(
+        said_in(told)(listing), [kept, *all_inputs], [listed, unfolded, told], **quiet()
+    )
+    spans_fold.collapse(lambda: False, None, unfolded, **quiet())
     gr.on([fold.expand, redraw.click], chart, [kept, *all_inputs], [lattice, told], **quiet())
     card.input(open_card, card, [types, templates, told], **quiet())
     examples.click(take, None, [text, told], **quiet())
@@ -285,7 +289,8 @@ def drawn(
 def _drawing(chosen: NerInputs, how: Choices, typed: TypedSpans) -> Drawing:
     entities = decode(typed, **asdict(how))
     templates = len(chosen.prompt().templates)
-    return Drawing(typed, entities, templates, rest=chosen.candidates != "all")
+    rest = chosen.candidates != "all"
+    return Drawing(typed, entities, templates, rest, how.threshold)
 
 
 def _exports(

@@ -72,13 +72,14 @@ def build_sensitivity(
             **dict(zip(classify.inputs[3:], values, strict=True)),
             classify.card: None,
             classify.panel: card_html(variant.prompt, "From the grid of Eval."),
+            classify.told: notice(f"Opened from the grid: {variant.words}."),
             tabs: gr.update(selected="classify"),
         }
 
     result.click(
         open_cell,
         kept,
-        [*classify.inputs[3:], classify.card, classify.panel, tabs, told],
+        [*classify.inputs[3:], classify.card, classify.panel, classify.told, tabs, told],
         **quiet(),
     )
 
