@@ -321,7 +321,8 @@ class Prompting:
                 raise PlaygroundError(
                     f"{name} has {len(value):,} characters; the most is {limit:,}. {reads}"
                 )
-        filled = sum(len(p.text) for p in template.render(row) if p.kind == "field")
+        found = template.fillings(row)
+        filled = sum(len(found[part.value]) for part in template.parts if part.kind == "field")
         if filled > (most := limit * max(1, len(values))):  # a template may repeat a text
             raise PlaygroundError(
                 f"The filled template holds {filled:,} characters of text; the most is {most:,}. {reads}"

@@ -57,7 +57,7 @@ def test_one_that_is_not_there_leaves_the_page_as_it_is(evaluation):  # noqa: F8
     evaluation.open_fold("eval-hub")
     before = evaluation.page.locator("#eval-preview").text_content()
     load(evaluation, "<img src=x onerror=alert(1)>/x")
-    line = "#eval-notice .pp-error"
+    line = "#eval-hub-notice .pp-error"
     evaluation.page.locator(line).wait_for(timeout=PATIENCE)
     assert '"<img src=x onerror=alert(1)>/x"' in evaluation.said(line)
     assert evaluation.page.locator("#eval-preview").text_content() == before
@@ -175,7 +175,7 @@ def test_too_few_rows_say_so(evaluation):  # noqa: F811
     evaluation.page.locator("#words-run").click()
     line = "#words-notice .pp-error"
     evaluation.page.locator(line).wait_for(timeout=PATIENCE)
-    assert "give more rows or take fewer shots" in evaluation.said(line)
+    assert "give more rows or draw fewer of a label" in evaluation.said(line)
     assert evaluation.page.locator("#words-run").is_enabled()
 
 

@@ -149,7 +149,7 @@ def test_a_table_is_stopped_and_what_it_has_is_kept(nli):
         ("a,b\n1,2\n", "The file has no column premise; its columns are a, b."),
         (b"PK\x03\x04\x00\x00", "The file is not text; save the table as CSV in UTF-8."),
         (b"premise,hypothesis\ncaf\xe9,x\n", "The file is not UTF-8 text;"),
-        (HEAD + "a,b,neutral\n" * 5_001, "The file has more than 5,000 rows;"),
+        (HEAD + "a,b,neutral\n" * 100_001, "The file has more than 100,000 rows;"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(nli, content, sentence):

@@ -22,7 +22,7 @@ def test_a_template_that_repeats_a_long_text_is_refused(prompting):
     prompt = Prompt(
         Template("{text} " * 100 + "It was {mask}."), Verbalizer({"a": ["good"], "b": ["bad"]})
     )
-    message = r"^The filled template holds 1,900,000 characters of text; the most is 20,000\. The"
+    message = r"^The filled template holds 1,899,900 characters of text; the most is 20,000\. The"
     with pytest.raises(PlaygroundError, match=message):
         prompting.explain("good " * 3800, prompt)
     assert prompting.classify(["good " * 3800, "good"], prompt).errors.keys() == {0}

@@ -212,7 +212,9 @@ def test_the_most_spans_are_decoded_soon(decoding, nested, shape):
     gains = np.random.default_rng(0).uniform(1, 5, len(spans))
     log_probs = np.stack([-np.log1p(np.exp(-gains)), -np.log1p(np.exp(gains))], axis=1)
     typed = TypedSpans("x" * 4000, tuple(spans), labels, log_probs, margins(log_probs, labels))
-    found = outcome(lambda: decode(typed, decoding=decoding, nested=nested), budget=4)
+    found = outcome(
+        lambda: decode(typed, threshold=0.9, decoding=decoding, nested=nested), budget=4
+    )
     assert found
     if shape == "onion":
         assert len(found) == (2000 if nested else 1)
