@@ -11,7 +11,7 @@ from playground.tasks.entities import TypedSpans, words
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from playground.tasks.nli.curve import Curve
+    from playground.tasks.training.curve import Curve
 
 CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8f98")
 
@@ -60,7 +60,7 @@ def training_curve(curve: Curve) -> go.Figure:
     import plotly.graph_objects as go
 
     seen = [point for point in curve.points if point.loss is not None]
-    looked = [point for point in curve.points if point.dev_accuracy is not None]
+    looked = [point for point in curve.points if point.dev_score is not None]
     figure = go.Figure()
     figure.add_scatter(
         x=[p.epoch for p in seen], y=[p.loss for p in seen], name="training loss",
@@ -71,7 +71,7 @@ def training_curve(curve: Curve) -> go.Figure:
         mode="lines+markers", line={"color": "#D55E00"},
     )  # fmt: skip
     figure.add_scatter(
-        x=[p.epoch for p in looked], y=[p.dev_accuracy for p in looked], name="dev accuracy",
+        x=[p.epoch for p in looked], y=[p.dev_score for p in looked], name="dev accuracy",
         mode="lines+markers", line={"color": "#0072B2"}, yaxis="y2",
     )  # fmt: skip
     figure.update_layout(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playground.engine.loading import Source
-from playground.tasks.nli.curve import Curve
+from playground.tasks.training.curve import Curve
 
 _MOST_CHARS = 20_000
 _PICTURE = re.compile(r"^!\[.*\n?", re.MULTILINE)

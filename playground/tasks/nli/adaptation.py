@@ -33,7 +33,7 @@ from playground.engine.loading import MASKED_LM, longest_input, quietly, read_mo
 from playground.errors import PlaygroundError
 from playground.settings import Settings
 from playground.tasks.nli.pairs import Pairs
-from playground.tasks.nli.runs import (
+from playground.tasks.training.runs import (
     CHECKPOINTS,
     ShowSteps,
     check_recipe,
@@ -43,7 +43,7 @@ from playground.tasks.nli.runs import (
     trainer_arguments,
     with_precision,
 )
-from playground.tasks.nli.saving import staged
+from playground.tasks.training.saving import staged
 
 Say = Callable[[str], None]
 
@@ -118,7 +118,7 @@ def adapt(
         callbacks=[_Tell(tell, losses), ShowSteps(progress or (lambda done, total: None))],
     )
     trainer.remove_callback(PrinterCallback)
-    mark = run_mark(asked, network, (train, dev), arguments.world_size)
+    mark = run_mark(asked, network, (*train.columns(), *dev.columns()), arguments.world_size)
     with arguments.main_process_first():
         fresh = fresh and arguments.process_index == 0
         resume = last_checkpoint(

@@ -46,6 +46,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def columns(self) -> tuple[list, list, list]:
+        """Return the premises, the hypotheses and the labels, (N,) each."""
+        return self.premises, self.hypotheses, self.labels.tolist()
+
     def counts(self) -> dict[str, int]:
         """Return the number of pairs of each label."""
         found = np.bincount(self.labels, minlength=len(LABELS)).tolist()

@@ -45,7 +45,7 @@ from playground.engine.loading import (
     resolve,
 )
 from playground.settings import Settings
-from playground.tasks.nli.curve import Curve
+from playground.tasks.nli.card import model_card
 from playground.tasks.nli.evaluation import (
     HIDDEN,
     crossed_calibration_error,
@@ -53,7 +53,8 @@ from playground.tasks.nli.evaluation import (
     summarize,
 )
 from playground.tasks.nli.pairs import LABELS, Pairs
-from playground.tasks.nli.runs import (
+from playground.tasks.training.curve import Curve
+from playground.tasks.training.runs import (
     CHECKPOINTS,
     ShowSteps,
     Watch,
@@ -64,7 +65,7 @@ from playground.tasks.nli.runs import (
     trainer_arguments,
     with_precision,
 )
-from playground.tasks.nli.saving import save_classifier
+from playground.tasks.training.saving import save_trained
 
 Say = Callable[[str], None]
 
@@ -173,7 +174,15 @@ def train_classifier(
     }
     trained = getattr(trainer.model, "module", trainer.model)
     setattr(trained.config, TEMPERATURE, temperature)
-    save_classifier(trained, trainer.processing_class, folder, curve, report, half=recipe.half)
+    save_trained(
+        trained,
+        trainer.processing_class,
+        folder,
+        curve=curve,
+        report=report,
+        card=model_card(report, curve),
+        half=recipe.half,
+    )
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return Trained(folder, curve, report)
 
@@ -227,7 +236,7 @@ def prepare(
         network, arguments, sets, tokenizer, recipe, most, _weights(train, columns, recipe)
     )
     cut = [int(np.count_nonzero(rows["dropped"])) for rows in sets]
-    mark = run_mark(asked, network, (train, dev), arguments.world_size)
+    mark = run_mark(asked, network, (*train.columns(), *dev.columns()), arguments.world_size)
     return Prepared(trainer, source.name, columns, most, (cut[0], cut[1]), recipe.precision, mark)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import xml.etree.ElementTree as ElementTree
-
 import numpy as np
 import pytest
 
@@ -12,31 +9,9 @@ from playground.engine.loading import Source
 from playground.tasks.nli import LABELS
 from playground.tasks.nli.about import about
 from playground.tasks.nli.cloze import ask_cloze, cloze_prompt, cloze_row
-from playground.tasks.nli.curve import Curve, Point
+from playground.tasks.training.curve import Curve, Point
 
-CURVE = Curve(
-    (
-        Point(1, 0.1, loss=1.2, learning_rate=1e-4),
-        Point(5, 0.5, loss=1.0, learning_rate=5e-5, dev_loss=1.05, dev_accuracy=0.5),
-        Point(10, 1.0, dev_loss=0.9, dev_accuracy=0.625),
-    ),
-    10,
-)
-
-
-def test_a_curve_is_saved_whole_and_small(tmp_path):
-    CURVE.save(tmp_path / "curve.json")
-    assert Curve.load(tmp_path / "curve.json") == CURVE
-    first = json.loads((tmp_path / "curve.json").read_text())["points"][0]
-    assert first == {"step": 1, "epoch": 0.1, "loss": 1.2, "learning_rate": 1e-4}
-
-
-@pytest.mark.parametrize("curve", [CURVE, Curve(CURVE.points[:1], 1), Curve((), 0)])
-def test_a_curve_is_drawn_as_svg(curve, tmp_path):
-    curve.draw(tmp_path / "curve.svg")
-    root = ElementTree.parse(tmp_path / "curve.svg").getroot()
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert "<script" not in (tmp_path / "curve.svg").read_text()
+CURVE = Curve((Point(1, 0.1, loss=1.2), Point(10, 1.0, dev_loss=0.9, dev_score=0.625)), 10)
 
 
 def test_the_card_is_shown_without_front_matter_and_pictures(tmp_path):

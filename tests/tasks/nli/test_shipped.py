@@ -50,9 +50,9 @@ def test_its_card_says_what_was_measured(classifier):
         assert " | ".join(f"{count:,}" for count in row) in card.card
     assert classifier.temperature == result["temperature"]
     assert card.curve is not None
-    best = max(card.curve.points, key=lambda point: point.dev_accuracy or 0)
+    best = max(card.curve.points, key=lambda point: point.dev_score or 0)
     assert best.step == card.curve.best_step
-    assert best.dev_accuracy == pytest.approx(result["accuracy"], abs=0.002)  # seen in bf16
+    assert best.dev_score == pytest.approx(result["accuracy"], abs=0.002)  # seen in bf16
 
 
 def test_no_sentence_of_the_data_is_in_the_card(classifier):

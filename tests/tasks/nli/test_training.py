@@ -19,9 +19,9 @@ from transformers import AutoModelForSequenceClassification
 
 from playground.errors import PlaygroundError
 from playground.tasks.nli import LABELS, NliClassifier, Pairs
-from playground.tasks.nli.curve import Curve
 from playground.tasks.nli.evaluation import evaluate, fit_temperature
 from playground.tasks.nli.training import Recipe, Trained, train_classifier
+from playground.tasks.training.curve import Curve
 from tests.engine import tiny
 from tests.tasks.nli import checkpoints
 from tests.tasks.nli.checkpoints import Plain, edit, lessons, softmax
@@ -75,18 +75,18 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 def test_the_loss_falls_and_the_label_is_learned(trained):
     done, _ = trained
     losses = [point.loss for point in done.curve.points if point.loss is not None]
-    looks = [point for point in done.curve.points if point.dev_accuracy is not None]
+    looks = [point for point in done.curve.points if point.dev_score is not None]
     assert losses[-1] < 0.5 * losses[0]
     assert looks[-1].dev_loss < 0.5 * looks[0].dev_loss
     assert [point.step for point in looks] == [16, 32, 48]
     assert done.report["steps"] == 48
-    found = {point.step: point.dev_accuracy for point in looks}
+    found = {point.step: point.dev_score for point in looks}
     assert found[done.curve.best_step] == max(found.values()) >= 0.9
 
 
 def test_what_is_said_is_what_happened(trained):
     done, said = trained
-    looks = [point for point in done.curve.points if point.dev_accuracy is not None]
+    looks = [point for point in done.curve.points if point.dev_score is not None]
     assert said[0] == "90 pairs to train on, 0 of them cut to 32 tokens."
     assert len(said) == 1 + len(looks)
     for sentence, point in zip(said[1:], looks, strict=True):
@@ -94,7 +94,7 @@ def test_what_is_said_is_what_happened(trained):
             f"step {point.step} of 48, epoch {point.step / (90 / 16):.2f}: loss "
         )
         assert sentence.endswith(
-            f"dev loss {point.dev_loss:.3f}, dev accuracy {point.dev_accuracy:.1%}"
+            f"dev loss {point.dev_loss:.3f}, dev accuracy {point.dev_score:.1%}"
         )
 
 
@@ -108,7 +108,7 @@ def test_the_report_has_the_numbers_of_the_saved_model(padding, run, tmp_path, s
     logits = classifier.classify(list(zip(dev.premises, dev.hypotheses, strict=True))).label_scores
     assert 0.4 < found.accuracy <= 0.8
     best = next(point for point in done.curve.points if point.step == done.curve.best_step)
-    assert best.dev_accuracy == pytest.approx(found.accuracy)
+    assert best.dev_score == pytest.approx(found.accuracy)
     result = found.to_json()
     assert done.report["result"]["confusion"] == result["confusion"]
     for name in ("accuracy", "nll", "raw_nll", "calibration_error", "temperature", "interval"):
@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_written_keeps_the_checkpoints(run, tmp_path):
     assert said[1:] == ["Continuing the stopped run at step 48."]
     assert done.report["resumed"] is True
     assert sorted(path.name for path in out.iterdir()) == FILES
-    assert [point.step for point in done.curve.points if point.dev_accuracy is not None] == [16, 32, 48]  # fmt: skip
+    assert [point.step for point in done.curve.points if point.dev_score is not None] == [16, 32, 48]  # fmt: skip
 
 
 def test_a_finished_folder_is_refused_unless_a_fresh_run_is_asked_for(run, tmp_path):
@@ -290,7 +290,7 @@ def test_hidden_premises_change_nothing(run, tmp_path):
     done = run(tmp_path / "a", recipe)
     run(tmp_path / "b", recipe, train=others)
     assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
-    assert max(point.dev_accuracy or 0 for point in done.curve.points) >= 0.9
+    assert max(point.dev_score or 0 for point in done.curve.points) >= 0.9
 
 
 @pytest.mark.parametrize("cut", ["longest", "ratio"])

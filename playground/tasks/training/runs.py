@@ -1,4 +1,4 @@
-"""What every training run shares: its folder, its steps, its precision, and going on after a kill."""
+"""The folder of a training run, its steps, its precision, and going on after a kill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,11 +19,12 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from playground.engine.loading import weights_digest
 from playground.errors import PlaygroundError, shorten
-from playground.tasks.nli.curve import Curve, Point
+from playground.tasks.training.curve import ACCURACY, Curve, Metric, Point
 
 CHECKPOINTS = "checkpoints"
 LEAST_TOKENS = 8
 _NOTE = "run.json"
+_HEADS = ("classifier", "pooler", "qa_outputs")  # parts of the names of weights that may be new
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -152,16 +153,16 @@ def with_precision(recipe: R, place: torch.device, folder: Path) -> R:
     return replace(recipe, precision=chosen)  # type: ignore[type-var]
 
 
-def run_mark(recipe: Any, model: nn.Module, sets: Sequence[Any], processes: int) -> str:
-    """Return what must be the same for a stopped run to go on: recipe, weights, pairs, processes."""
+def run_mark(recipe: Any, model: nn.Module, columns: Iterable[Any], processes: int) -> str:
+    """Return what must be the same for a stopped run to go on: recipe, weights, rows, processes.
+
+    columns: the columns of the rows one after another, each a list that JSON can hold.
+    """
     total = hashlib.sha256(repr((asdict(recipe), processes)).encode())
-    kept = {
-        n: w for n, w in model.state_dict().items() if "classifier" not in n and "pooler" not in n
-    }
+    kept = {n: w for n, w in model.state_dict().items() if not any(part in n for part in _HEADS)}
     total.update(weights_digest(kept).encode())  # without a head, which may be new
-    for pairs in sets:
-        for side in (pairs.premises, pairs.hypotheses, pairs.labels.tolist()):
-            total.update(json.dumps(side).encode())
+    for column in columns:
+        total.update(json.dumps(column).encode())
     return total.hexdigest()
 
 
@@ -199,21 +200,24 @@ class Watch(TrainerCallback):
     What it shows comes from the trainer's state, so a run that goes on after a kill has one curve.
     """
 
-    def __init__(self, say: Callable[[str], None], steps_in_epoch: float) -> None:
+    def __init__(
+        self, say: Callable[[str], None], steps_in_epoch: float, metric: Metric = ACCURACY
+    ) -> None:
         self._say = say
         self._steps = steps_in_epoch
+        self._metric = metric
 
     def on_evaluate(
         self, args: Any, state: TrainerState, control: Any, metrics: Any = None, **_: Any
     ) -> None:
-        if not state.is_world_process_zero or not metrics or "eval_accuracy" not in metrics:
+        if not state.is_world_process_zero or not metrics or self._measured not in metrics:
             return
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
         self._say(
             f"step {state.global_step:,} of {state.max_steps:,}, "
             f"epoch {state.global_step / self._steps:.2f}: "
             f"{f'loss {losses[-1]:.3f}, ' if losses else ''}dev loss {metrics['eval_loss']:.3f}, "
-            f"dev accuracy {metrics['eval_accuracy']:.1%}"
+            f"dev {self._metric.title} {self._metric.show(metrics[self._measured])}"
         )
 
     def curve(self, state: TrainerState) -> Curve:
@@ -223,7 +227,7 @@ class Watch(TrainerCallback):
             "loss": "loss",
             "learning_rate": "learning_rate",
             "eval_loss": "dev_loss",
-            "eval_accuracy": "dev_accuracy",
+            self._measured: "dev_score",
         }
         for entry in state.log_history:
             step = entry.get("step", 0)
@@ -236,7 +240,13 @@ class Watch(TrainerCallback):
                 Point(step, round(step / self._steps, 4), **points[step]) for step in sorted(points)
             ),
             int(best),
+            self._metric,
         )
+
+    @property
+    def _measured(self) -> str:
+        """The name under which the trainer logs the metric."""
+        return f"eval_{self._metric.name}"
 
 
 def last_checkpoint(

@@ -17,24 +17,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from playground.engine.loading import CHECKSUMS, quietly
 from playground.errors import PlaygroundError, shorten
-from playground.tasks.nli.curve import Curve
-from playground.tasks.nli.pairs import LABELS
+from playground.tasks.training.curve import Curve
 
 _LISTED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
-def save_classifier(
+def save_trained(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
+    *,
     curve: Curve,
     report: dict[str, Any],
-    *,
+    card: str,
     half: bool = False,
 ) -> None:
     """Write a finished model to ``folder``; config.json comes last, so half a model is never opened.
 
-    half: store weights in fp16; they are cast to fp32 when they are read. Raises PlaygroundError where
+    report: goes to ``training.json``, and card to ``README.md``. half: store weights in fp16; they are cast to fp32 when they are read. Raises PlaygroundError where
     the folder cannot be written.
     """
     with staged(folder) as stage:
@@ -46,7 +46,7 @@ def save_classifier(
         curve.draw(stage / "curve.svg")
         text = json.dumps(report, indent=1, ensure_ascii=False)
         (stage / "training.json").write_text(f"{text}\n", encoding="utf-8")
-        (stage / "README.md").write_text(model_card(report, curve), encoding="utf-8")
+        (stage / "README.md").write_text(card, encoding="utf-8")
         sums = [f"{_digest(stage / n)}  {n}\n" for n in _LISTED if (stage / n).is_file()]
         (stage / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
 
@@ -76,48 +76,6 @@ def staged(folder: Path) -> Iterator[Path]:
             f"The model cannot be written to {shorten(folder, 120)} ({reason}); make room and run the "
             "same command again: it goes on from the last checkpoint."
         ) from None
-
-
-def model_card(report: dict[str, Any], curve: Curve) -> str:
-    """Return the card of a trained classifier: what it is, its data, how it was trained, what it scores."""
-    result, recipe = report["result"], report["recipe"]
-    low, high = result["interval"]
-    data = ", ".join(report["train"]["sources"])
-    counts = ", ".join(f"{report['train'][name]:,} {name}" for name in LABELS)
-    rows = [
-        f"| {name} | {' | '.join(f'{n:,}' for n in line)} | {result['recall'][name]:.1%} |"
-        for name, line in zip(LABELS, result["confusion"], strict=True)
-    ]
-    precision = " | ".join(f"{result['precision'][name]:.1%}" for name in LABELS)
-    return f"""---
-pipeline_tag: text-classification
-base_model: {report["model"]}
----
-# A natural language inference classifier
-
-{report["model"]} fine-tuned with `playground nli train` on {report["train"]["pairs"]:,} premise and
-hypothesis pairs ({counts}) from {data}.
-
-## Training
-{report["steps"]:,} steps of {recipe["batch_size"]} pairs ({recipe["epochs"]:g} epochs), peak learning rate
-{recipe["learning_rate"]:g}, {report["precision"]}, pairs over {recipe["max_tokens"]} tokens cut
-({recipe["cut"]}), seed {recipe["seed"]}; the best checkpoint on the dev set is kept (step
-{curve.best_step:,}). {report["seconds"] / 60:.0f} minutes. Curve: `curve.svg`, `curve.json`.
-
-## Results
-On {report["dev"]["pairs"]:,} pairs of {", ".join(report["dev"]["sources"])}: accuracy
-**{result["accuracy"]:.1%}** (95 %: {low:.1%} to {high:.1%}; majority label {result["majority"]:.1%}).
-The checkpoint and the temperature were chosen on the same pairs.
-
-| gold / predicted | {" | ".join(LABELS)} | recall |
-|---|---|---|---|---|
-{chr(10).join(rows)}
-| precision | {precision} | |
-
-Temperature {result["temperature"]:.2f}: expected calibration error {result["raw_calibration_error"]:.1%}
-before, {result["calibration_error"]:.1%} after
-({report["crossed_calibration_error"]:.1%} when fitted on one half and measured on the other).
-"""
 
 
 def _digest(file: Path) -> str:
