@@ -68,6 +68,11 @@ def example_names() -> list[str]:
     return sorted(path.stem for path in folder.iterdir() if path.suffix in {".csv", ".jsonl"})
 
 
+def probes_path() -> Path:
+    """Return the sentences, each with one [MASK], that are asked while a model is pretrained."""
+    return _root() / "assets" / "examples" / "probes.txt"
+
+
 def load_examples(name: str) -> list[dict]:
     """Return the rows of a shipped sample set: ``reviews``, ``headlines``, ``names`` or ``nli``."""
     if name not in example_names():

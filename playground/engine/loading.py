@@ -141,6 +141,21 @@ def read_model(
     return model, tokenizer
 
 
+def read_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model alone; raises PlaygroundError for one that cannot be read."""
+    local = source.local or not hub_answers()
+    try:
+        with _READING, quietly():
+            return AutoTokenizer.from_pretrained(
+                source.location, trust_remote_code=False, local_files_only=local
+            )
+    except Exception as error:  # transformers and tokenizers raise any kind
+        raise PlaygroundError(
+            f"The tokenizer of {shorten(source.name, 80)} cannot be read ({type(error).__name__}); "
+            "check the name, or get it again."
+        ) from None
+
+
 def hub_answers(seconds: float = 3.0) -> bool:
     """Return whether the hub can be reached now; behind a proxy it is taken to be.
 

@@ -177,6 +177,21 @@ def read_stream(stream: BinaryIO, *, format: str | None, encoding: str = "utf-8"
     return Table(name, lambda: records, repeatable=False)
 
 
+def read_text(path: str, *, encoding: str = "utf-8") -> Callable[[], Iterator[str]]:
+    """Return what reads the lines of a text file, compressed or not, from the first; blank ones are left out."""
+    name = f"The file {shorten(path, 120)}"
+    file = Path(path).expanduser().absolute()
+    if not file.is_file():
+        raise PlaygroundError(f"{name} is not there; check its name.")
+    codec = _codec(encoding)
+
+    def lines() -> Iterator[str]:
+        rows = _guarded(name, lambda: _stream("text", file, encoding=codec), encoding)
+        return (line for row in rows if (line := row["text"].strip()))
+
+    return lines
+
+
 def read_dataset(name: str, *, split: str | None = None, config: str | None = None) -> Table:
     """Return one split of a hub data set, or of a local folder that ``datasets`` opens."""
     import datasets

@@ -34,8 +34,8 @@ def save_trained(
 ) -> None:
     """Write a finished model to ``folder``; config.json comes last, so half a model is never opened.
 
-    report: goes to ``training.json``, and card to ``README.md``. half: store weights in fp16; they are cast to fp32 when they are read. Raises PlaygroundError where
-    the folder cannot be written.
+    report: goes to ``training.json``, and card to ``README.md``. half: store weights in fp16; they are
+    cast to fp32 when they are read. Raises PlaygroundError where the folder cannot be written.
     """
     with staged(folder) as stage:
         if half:
@@ -47,8 +47,7 @@ def save_trained(
         text = json.dumps(report, indent=1, ensure_ascii=False)
         (stage / "training.json").write_text(f"{text}\n", encoding="utf-8")
         (stage / "README.md").write_text(card, encoding="utf-8")
-        sums = [f"{_digest(stage / n)}  {n}\n" for n in _LISTED if (stage / n).is_file()]
-        (stage / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
+        add_checksums(stage)
 
 
 @contextmanager
@@ -76,6 +75,12 @@ def staged(folder: Path) -> Iterator[Path]:
             f"The model cannot be written to {shorten(folder, 120)} ({reason}); make room and run the "
             "same command again: it goes on from the last checkpoint."
         ) from None
+
+
+def add_checksums(folder: Path) -> None:
+    """Write the list of SHA-256 sums that is checked when the model is read."""
+    sums = [f"{_digest(folder / n)}  {n}\n" for n in _LISTED if (folder / n).is_file()]
+    (folder / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
 
 
 def _digest(file: Path) -> str:

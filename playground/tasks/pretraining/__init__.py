@@ -1,0 +1,1 @@
+"""Pretraining a BERT from scratch: corpora, WordPieces, blocks, masking, the loop, and what it leaves."""

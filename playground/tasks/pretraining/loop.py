@@ -1,0 +1,343 @@
+"""``playground pretrain``: texts to a vocabulary, to blocks, to a masked LM, with looks on the way.
+
+A loop of our own instead of transformers' ``Trainer``: bf16 weights with fp32 masters, the decoder at
+hidden tokens alone, blocks without padding, and a checkpoint without pickle that goes on bit by bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
+
+from playground.engine.device import choose_device
+from playground.engine.loading import weights_digest
+from playground.errors import PlaygroundError
+from playground.tasks.pretraining.blocks import Blocks, Corpus, Stream
+from playground.tasks.pretraining.checkpoints import Progress, load_progress, save_progress
+from playground.tasks.pretraining.masking import Hidden, Masker
+from playground.tasks.pretraining.network import grown_network, hidden_loss, new_network
+from playground.tasks.pretraining.optimizer import Masters
+from playground.tasks.pretraining.probes import answers, held_out_loss
+from playground.tasks.pretraining.recipe import Recipe
+from playground.tasks.pretraining.timelapse import Checkpoint, CurvePoint, Probe, Timelapse
+from playground.tasks.pretraining.vectors import cbow, log_frequencies, unigram_counts
+
+Say = Callable[[str], None]
+
+_POINTS = 200  # of the curve
+_EVALUATED = (128, 64)  # tokens of a held-out block, and blocks of a corpus at a look
+_SAVE_SECONDS = 120.0
+_FIRST_LOOK = 0.004  # share of the training before the first look, after the one at step 0
+_COUNTED = 5_000_000  # tokens of a corpus whose frequencies are counted
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is trained on: corpora, their held-out documents, the tokenizer, the probes.
+
+    start: a model to go on from, instead of random weights and word vectors.
+    """
+
+    train: Sequence[Corpus]
+    held_out: Sequence[Corpus]
+    tokenizer: PreTrainedTokenizerBase
+    probes: tuple[str, ...] = ()
+    start: BertForMaskedLM | None = None
+
+    def mark(self) -> str:
+        """Return a digest of all of it."""
+        total = hashlib.sha256(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
+        total.update(json.dumps(self.probes).encode())
+        for corpus in (*self.train, *self.held_out):
+            total.update(f"{corpus.name} {corpus.share} {len(corpus)} {len(corpus.tokens)}".encode())
+            total.update(np.ascontiguousarray(corpus.ends[-1000:]).tobytes())
+        if self.start is not None:
+            total.update(weights_digest(self.start.state_dict()).encode())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A finished training: the network on the CPU in fp32, and what it showed on the way."""
+
+    network: BertForMaskedLM
+    progress: Progress
+    passes: list[float]
+    precision: str
+
+    def timelapse(self, probes: Sequence[str]) -> Timelapse:
+        """Return curve, looks and answers in the form in which they are kept."""
+        at = self.progress
+        return Timelapse(
+            tuple(CurvePoint(**point) for point in at.curve),
+            tuple(Checkpoint(**look) for look in at.checkpoints),
+            tuple(
+                Probe(text, tuple(tuple((p, v) for p, v in tops[number]) for tops in at.tops))
+                for number, text in enumerate(probes)
+            ),
+        )
+
+
+def pretrain(
+    texts: Texts,
+    folder: Path,
+    *,
+    recipe: Recipe,
+    device: str = "auto",
+    precision: str = "float32",
+    fresh: bool = False,
+    say: Say | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pretrained:
+    """Train a BERT on texts; a run that was stopped in ``folder`` goes on as if it had not been.
+
+    precision: "float32", or "bfloat16" for weights in bf16 with masters in fp32. Several processes,
+    started by ``accelerate launch`` or ``torchrun``, share each step; the loss and the result are those
+    of one process with as many ``accumulate``. Raises PlaygroundError for what cannot be trained.
+    """
+    tell = say or (lambda sentence: None)
+    place = choose_device(device)
+    state = PartialState(cpu=place.type == "cpu")
+    if place.type == "cuda":
+        place = state.device
+    run = _Run(texts, folder, recipe, place, precision, state, tell)
+    run.start(fresh)
+    show = progress or (lambda done, total: None)
+    while run.at.step < run.steps:
+        run.one_step()
+        if state.is_main_process:
+            show(run.at.step, run.steps)
+    run.finish()
+    network = run.network.to("cpu").float()
+    return Pretrained(network, run.at, run.blocks.passes, precision)
+
+
+class _Run:
+    """A training in progress."""
+
+    def __init__(
+        self, texts: Texts, folder: Path, recipe: Recipe, place: torch.device, precision: str,
+        state: PartialState, say: Say,
+    ) -> None:  # fmt: skip
+        self._texts, self._folder, self._recipe = texts, folder, recipe
+        self._place, self._state, self._say = place, state, say
+        self._precision = precision
+        tokenizer = texts.tokenizer
+        self._ends = {"first": tokenizer.cls_token_id, "separator": tokenizer.sep_token_id}
+        self.blocks = Blocks(texts.train, seed=recipe.seed, **self._ends)
+        self._masker = masker(tokenizer, recipe)
+        self.steps = recipe.steps(state.num_processes)
+        self._looks = looks(self.steps, recipe.checkpoints)
+        self._every = max(1, self.steps // _POINTS)
+        described = {**asdict(recipe), "processes": state.num_processes, "precision": precision}
+        described.pop("tokens")  # a longer or shorter training of the same kind may go on
+        described.pop("half")
+        self._mark = hashlib.sha256(f"{described} {texts.mark()}".encode()).hexdigest()
+        self.at = Progress()
+
+    def start(self, fresh: bool) -> None:
+        """Make the network, or read what a stopped run left."""
+        found = None if fresh else load_progress(self._folder, self._mark)
+        network = self._network(found is None)
+        network.train()
+        kind = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
+        masters_of = network.to(self._place)
+        if kind != torch.float32:
+            exact = {name: w.detach().clone() for name, w in masters_of.named_parameters()}
+            masters_of.to(kind)
+        self.network = masters_of
+        self._masters = Masters(self.network, self._recipe)
+        if kind != torch.float32:  # the masters begin with what bf16 rounded away
+            with torch.no_grad():
+                for name, weight in self._masters.weights.items():
+                    weight.copy_(exact[name])
+        if found is not None:
+            self.at, tensors = found
+            self._masters.load(tensors)
+            self.blocks.state = self.at.streams
+            self._say(f"Continuing the stopped run at step {self.at.step:,} of {self.steps:,}.")
+        else:
+            self._look()
+        self._started = time.perf_counter() - self.at.seconds
+        self._saved = time.perf_counter()
+
+    def _network(self, new: bool) -> BertForMaskedLM:
+        """Return the first network; the weights of a stopped run come later."""
+        texts, recipe = self._texts, self._recipe
+        if texts.start is not None:
+            return grown_network(texts.start, recipe.positions)
+        counts = np.asarray(
+            sum(
+                corpus.share * unigram_counts(corpus.tokens[:_COUNTED], len(texts.tokenizer))
+                for corpus in texts.train
+            )
+        )
+        vectors = self._vectors(counts) if new and recipe.vectors else None
+        return new_network(
+            recipe, texts.tokenizer, frequencies=log_frequencies(counts), vectors=vectors
+        )
+
+    def one_step(self) -> None:
+        """Read the step's batches, mine among them, and move the weights."""
+        step, recipe = self.at.step, self._recipe
+        length = recipe.length_at(step, self.steps)
+        rate = recipe.rate_at(step, self.steps)
+        total = torch.zeros((), device=self._place)
+        for batch in self._batches(step, length):
+            ids, places, gold = (
+                torch.from_numpy(a).to(self._place) for a in (batch.ids, batch.places, batch.gold)
+            )
+            loss = hidden_loss(self.network, ids, places, gold) / recipe.accumulate
+            loss.backward()
+            self._masters.gather()
+            total += loss.detach()
+        if self._state.num_processes > 1:
+            total = self._share(total)
+        self._masters.step(rate)
+        self.at.step += 1
+        self.at.sums = [self.at.sums[0] + float(total), self.at.sums[1] + 1]
+        self._keep(rate)
+
+    def _share(self, total: torch.Tensor) -> torch.Tensor:
+        """Average gradients and loss over the processes."""
+        found = self._masters.gradients()
+        flat = reduce(torch.cat([*(g.reshape(-1) for g in found), total.reshape(1)]), "mean")
+        start = 0
+        for gradient in found:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+        return flat[-1]
+
+    def _batches(self, step: int, length: int) -> list[Hidden]:
+        """Return this process's batches of a step; all processes read all, so that streams agree."""
+        recipe, mine = self._recipe, self._state.process_index
+        rows = recipe.batch_tokens // length
+        many = recipe.accumulate * self._state.num_processes
+        found = []
+        for number in range(many):
+            blocks = self.blocks.batch(step * many + number, rows, length)
+            if number % self._state.num_processes == mine:
+                rng = np.random.default_rng([recipe.seed, 2, step * many + number])
+                found.append(self._masker.hide(blocks, rng))
+        return found
+
+    def _keep(self, rate: float) -> None:
+        """Note the curve, look where it is time, and leave a checkpoint every two minutes."""
+        at = self.at
+        at.seconds = time.perf_counter() - self._started
+        if at.step % self._every == 0 or at.step == self.steps:
+            loss = at.sums[0] / at.sums[1]
+            if not math.isfinite(loss):
+                raise PlaygroundError(
+                    f"The loss is {loss} at step {at.step:,}; lower learning_rate "
+                    f"({self._recipe.learning_rate:g}) and start with --fresh."
+                )
+            at.curve.append(
+                {"step": at.step, "tokens": self._tokens(), "loss": round(loss, 4),
+                 "learning_rate": float(f"{rate:.4g}")}
+            )  # fmt: skip
+            at.sums = [0.0, 0]
+        looked = at.step in self._looks
+        if looked:
+            self._look()
+        if looked or time.perf_counter() - self._saved > _SAVE_SECONDS:
+            self.save()
+
+    def _look(self) -> None:
+        """Measure the held-out texts and ask the probes."""
+        if not self._state.is_main_process:
+            return
+        self.network.eval()
+        length, blocks = _EVALUATED
+        length = min(length, self._recipe.positions)
+        losses = {
+            corpus.name: round(loss, 4)
+            for corpus in self._texts.held_out
+            if (loss := held_out_loss(
+                self.network, corpus, self._masker, length=length, blocks=blocks, **self._ends
+            )) is not None
+        }  # fmt: skip
+        self.at.tops.append(
+            list(answers(self.network, self._texts.tokenizer, self._texts.probes))
+        )
+        self.network.train()
+        mean = round(float(np.mean(list(losses.values()))), 4) if losses else None
+        self.at.checkpoints.append(
+            {"step": self.at.step, "tokens": self._tokens(), "seconds": round(self.at.seconds, 1),
+             "loss": losses, "mean_loss": mean}
+        )  # fmt: skip
+        training = f"training loss {self.at.curve[-1]['loss']:.3f}, " if self.at.curve else ""
+        held_out = f"held-out loss {mean:.3f} nats" if mean is not None else "nothing held out"
+        self._say(
+            f"step {self.at.step:,} of {self.steps:,}, {self._tokens():,} tokens: {training}{held_out}"
+        )
+
+    def save(self) -> None:
+        """Leave a checkpoint to go on from."""
+        self.at.streams = self.blocks.state
+        if self._state.is_main_process:
+            save_progress(self._folder, self._mark, self.at, self._masters.state())
+        self._saved = time.perf_counter()
+
+    def finish(self) -> None:
+        """Give the network its exact weights."""
+        self._state.wait_for_everyone()
+        exact = {name: weight.detach() for name, weight in self._masters.weights.items()}
+        self.network.float()
+        with torch.no_grad():
+            for name, weight in self.network.named_parameters():
+                weight.copy_(exact[name])
+        self.network.eval()
+
+    def _tokens(self) -> int:
+        recipe = self._recipe
+        return self.at.step * recipe.batch_tokens * recipe.accumulate * self._state.num_processes
+
+    def _vectors(self, counts: np.ndarray) -> torch.Tensor:
+        """Return CBOW vectors of these texts, kept in the folder for a start after a kill."""
+        streams = [
+            Stream(corpus, self._ends["separator"], (self._recipe.seed, 3, number))
+            for number, corpus in enumerate(self._texts.train)
+        ]
+        shares = np.array([corpus.share for corpus in self._texts.train])
+        turns = np.random.default_rng([self._recipe.seed, 4])
+
+        def read(many: int) -> np.ndarray:
+            return streams[turns.choice(len(streams), p=shares / shares.sum())].take(many)
+
+        self._say(f"Word vectors of {self._recipe.vectors:,} tokens to start from.")
+        return cbow(
+            read, counts, dimensions=self._recipe.hidden, tokens=self._recipe.vectors,
+            seed=self._recipe.seed,
+        )  # fmt: skip
+
+
+def masker(tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> Masker:
+    """Return what hides tokens as the recipe says."""
+    special = frozenset(tokenizer.all_special_ids)
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    inner = np.array([piece.startswith("##") for piece in pieces])
+    plain = np.array([number for number in range(len(tokenizer)) if number not in special])
+    return Masker(
+        tokenizer.mask_token_id, special, plain, recipe.mask_rate, recipe.masked, recipe.randomised,
+        inner if recipe.whole_word else None,
+    )  # fmt: skip
+
+
+def looks(steps: int, many: int) -> frozenset[int]:
+    """Return the steps after which to look: ever further apart, the last step among them."""
+    if many == 1:
+        return frozenset([steps])
+    shares = _FIRST_LOOK ** (1 - np.arange(many) / (many - 1))
+    return frozenset(max(1, round(float(share) * steps)) for share in shares)
