@@ -17,6 +17,7 @@ examples:
   playground pretrain books.txt.xz=0.7 news.jsonl=0.3 --vocabulary 8000 --tokens 20000000 --out my-bert
   playground pretrain wikimedia/wikipedia --config 20231101.simple --out simple-bert --whole-word
   playground pretrain texts.txt --tokenizer playground-mini --layers 6 --hidden 384 --heads 6 --out six
+  playground pretrain mails.txt --model playground-mini --learning-rate 5e-4 --out adapted
   accelerate launch --num_processes 4 -m playground pretrain texts.txt --out fast
 
 A corpus is a text file with a document a line (compressed or not), a JSON Lines, CSV or parquet file
@@ -40,6 +41,7 @@ def add(commands: Any) -> None:
     texts.add_argument("--config", help="of a data set")
     texts.add_argument("--encoding", default="utf-8", help="of files (utf-8)")
     texts.add_argument("--held-out", type=float, help="share of documents to measure on (0.005)")
+    made.add_argument("--model", help="a BERT to go on from, instead of from scratch")
     words = made.add_argument_group("vocabulary")
     words.add_argument("--vocabulary", type=amount, metavar="N", help="WordPieces to find (20000)")
     words.add_argument("--cased", action="store_true", help="keep capitals")
@@ -100,6 +102,7 @@ def _pretrain(options: argparse.Namespace) -> None:
             options.out,
             recipe=recipe,
             settings=settings(),
+            model=options.model,
             tokenizer=options.tokenizer,
             lowercase=not options.cased,
             probes=_probes(options.probes),

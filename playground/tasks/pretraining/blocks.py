@@ -87,9 +87,7 @@ class Stream:
 class Blocks:
     """Batches of blocks from several corpora, mixed by their shares, the same for the same seed."""
 
-    def __init__(
-        self, corpora: Sequence[Corpus], *, first: int, separator: int, seed: int
-    ) -> None:
+    def __init__(self, corpora: Sequence[Corpus], *, first: int, separator: int, seed: int) -> None:
         self._first, self._separator, self._seed = first, separator, seed
         self._streams = [
             Stream(corpus, separator, (seed, number)) for number, corpus in enumerate(corpora)

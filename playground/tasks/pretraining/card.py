@@ -46,11 +46,12 @@ def model_card(report: dict[str, Any], lapse: Timelapse) -> str:
     ]
     lengths = ", ".join(f"{length} tokens for {share:.0%}" for length, share in recipe["lengths"])
     kept = 1 - recipe["masked"] - recipe["randomised"]
-    start = (
-        f"CBOW vectors of {recipe['vectors']:,} tokens and unigram log-frequencies"
-        if recipe["vectors"]
-        else "random weights and unigram log-frequencies"
-    )
+    if report["start"]:
+        start = report["start"]
+    elif recipe["vectors"]:
+        start = f"CBOW vectors of {recipe['vectors']:,} tokens and unigram log-frequencies"
+    else:
+        start = "random weights and unigram log-frequencies"
     words = "whole words" if recipe["whole_word"] else "WordPieces"
     said = "\n".join(
         f"- {probe.text} {', '.join(f'{token} {share:.2f}' for token, share in probe.top[-1][:3])}"
@@ -67,7 +68,7 @@ tags:
 
 A BERT of {recipe["layers"]} layers, {recipe["hidden"]} hidden units and {recipe["heads"]} heads
 ({report["parameters"] / 1e6:.1f} M parameters, {report["vocabulary"]:,} WordPieces, inputs of up to
-{recipe["positions"]} tokens), made from scratch with `playground pretrain`.
+{recipe["positions"]} tokens), made with `playground pretrain`.
 
 ## Training
 {report["tokens"]:,} tokens in {report["steps"]:,} steps, {report["seconds"] / 60:.0f} minutes

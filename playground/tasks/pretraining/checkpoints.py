@@ -64,9 +64,7 @@ def save_progress(
         ) from None
 
 
-def load_progress(
-    folder: Path, mark: str
-) -> tuple[Progress, dict[str, torch.Tensor]] | None:
+def load_progress(folder: Path, mark: str) -> tuple[Progress, dict[str, torch.Tensor]] | None:
     """Return the checkpoint of the run ``mark`` in ``folder``, or None where there is none.
 
     Raises PlaygroundError for one of another recipe, model size or data.

@@ -98,9 +98,7 @@ def encode(
             f"The encoded texts cannot be written to {shorten(folder, 120)} "
             f"({error.strerror or 'the disk may be full'}); make room and run the same command again."
         ) from None
-    found = [
-        [_load(folder / source.name, part, source) for source in sources] for part in _PARTS
-    ]
+    found = [[_load(folder / source.name, part, source) for source in sources] for part in _PARTS]
     for corpus in found[0]:
         if not len(corpus.tokens):
             raise PlaygroundError(f"The corpus {shorten(corpus.name)} has no text to train on.")
@@ -108,7 +106,12 @@ def encode(
 
 
 def _encode(
-    source: Source, tokenizer: PreTrainedTokenizerBase, place: Path, mark: str, share: float, say: Say
+    source: Source,
+    tokenizer: PreTrainedTokenizerBase,
+    place: Path,
+    mark: str,
+    share: float,
+    say: Say,
 ) -> None:
     """Write a corpus; the note comes last, so half a corpus is never read."""
     shutil.rmtree(place, ignore_errors=True)

@@ -60,7 +60,9 @@ class Texts:
         total = hashlib.sha256(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
         total.update(json.dumps(self.probes).encode())
         for corpus in (*self.train, *self.held_out):
-            total.update(f"{corpus.name} {corpus.share} {len(corpus)} {len(corpus.tokens)}".encode())
+            total.update(
+                f"{corpus.name} {corpus.share} {len(corpus)} {len(corpus.tokens)}".encode()
+            )
             total.update(np.ascontiguousarray(corpus.ends[-1000:]).tobytes())
         if self.start is not None:
             total.update(weights_digest(self.start.state_dict()).encode())
@@ -268,9 +270,7 @@ class _Run:
                 self.network, corpus, self._masker, length=length, blocks=blocks, **self._ends
             )) is not None
         }  # fmt: skip
-        self.at.tops.append(
-            list(answers(self.network, self._texts.tokenizer, self._texts.probes))
-        )
+        self.at.tops.append(list(answers(self.network, self._texts.tokenizer, self._texts.probes)))
         self.network.train()
         mean = round(float(np.mean(list(losses.values()))), 4) if losses else None
         self.at.checkpoints.append(

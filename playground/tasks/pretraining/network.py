@@ -11,7 +11,9 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase
 from playground.tasks.pretraining.recipe import Recipe
 
 _ROWS = 16  # of logits at once: what a core's cache holds
-_POSITION_NORM = 0.3  # half of a word's, so that at first a state is more of its word than of its place
+_POSITION_NORM = (
+    0.3  # half of a word's, so that at first a state is more of its word than of its place
+)
 
 
 def new_network(

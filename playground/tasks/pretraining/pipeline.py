@@ -7,18 +7,18 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from playground import resources
 from playground.engine.device import choose_device
-from playground.engine.loading import MASKED_LM, quietly, read_tokenizer, resolve
+from playground.engine.loading import MASKED_LM, quietly, read_model, read_tokenizer, resolve
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
 from playground.tasks.pretraining.card import draw_curve, model_card
@@ -52,6 +52,7 @@ def pretrain_on(
     *,
     recipe: Recipe,
     settings: Settings,
+    model: str | None = None,
     tokenizer: str | None = None,
     lowercase: bool = True,
     probes: Sequence[str] | None = None,
@@ -62,6 +63,7 @@ def pretrain_on(
 ) -> Finished:
     """Pretrain a BERT on texts and write it to the folder ``out``.
 
+    model: a BERT to go on from, with its size and tokenizer, instead of starting from scratch.
     tokenizer: of a shipped model, a folder or a hub id; a WordPiece vocabulary of the texts if None.
     probes: sentences with one [MASK] that are asked on the way; the shipped ones if None. A stopped run
     goes on, bit by bit, when the same is asked again. The folder gets the model, the time-lapse
@@ -70,6 +72,7 @@ def pretrain_on(
     """
     tell = say or (lambda sentence: None)
     folder = open_folder(out, fresh=fresh)
+    start, recipe = _start(model, recipe, settings)
     place = choose_device(device or settings.device)
     state = PartialState(cpu=place.type == "cpu")
     with state.main_process_first():
@@ -77,22 +80,45 @@ def pretrain_on(
             for name in (STOPPED, f".{STOPPED}", f".{STOPPED}-old", _VOCABULARY, _NOTE):
                 _remove(folder / name)
         precision = _precision(recipe, place, folder)
-        words = _tokenizer(tokenizer, sources, recipe, settings, folder, lowercase, tell)
+        words = _tokenizer(model or tokenizer, sources, recipe, settings, folder, lowercase, tell)
         train, held_out = encode(
             sources, words, folder / _CORPORA, held_out=recipe.held_out, say=tell
         )
     asked = shipped_probes() if probes is None else probes
-    texts = Texts(train, held_out, words, check_probes(asked, words, recipe.positions))
+    texts = Texts(train, held_out, words, check_probes(asked, words, recipe.positions), start)
     done = pretrain(
         texts, folder, recipe=recipe, device=place.type, precision=precision, say=tell,
         progress=progress,
     )  # fmt: skip
-    report = _report(texts, done, recipe, state.num_processes)
+    report = {"start": model} | _report(texts, done, recipe, state.num_processes)
     if state.is_main_process:
         _save(folder, texts, done, report, half=recipe.half)
         for name in (STOPPED, _CORPORA, _VOCABULARY, _NOTE):
             _remove(folder / name)
     return Finished(folder, report)
+
+
+def _start(
+    model: str | None, recipe: Recipe, settings: Settings
+) -> tuple[BertForMaskedLM | None, Recipe]:
+    """Return the model to go on from, and the recipe with its size."""
+    if model is None:
+        return None, recipe
+    network, _ = read_model(resolve(model, settings, MASKED_LM), MASKED_LM)
+    if not isinstance(network, BertForMaskedLM):
+        raise PlaygroundError(
+            f"The model {shorten(model, 80)} is a {network.config.model_type}; pretraining goes on "
+            "from a BERT."
+        )
+    config = network.config
+    return network, replace(
+        recipe,
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        vocabulary=config.vocab_size,
+        vectors=0,
+    )
 
 
 def shipped_probes() -> list[str]:
@@ -129,7 +155,10 @@ def _tokenizer(
     else:
         say(f"A vocabulary of {recipe.vocabulary:,} WordPieces from the texts.")
         found = train_tokenizer(
-            _all_documents(sources), recipe.vocabulary, lowercase=lowercase, longest=recipe.positions
+            _all_documents(sources),
+            recipe.vocabulary,
+            lowercase=lowercase,
+            longest=recipe.positions,
         )
         found.save_pretrained(folder / _VOCABULARY)
     missing = [

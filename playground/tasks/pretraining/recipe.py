@@ -72,7 +72,9 @@ class Recipe:
                 raise PlaygroundError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:
-                raise PlaygroundError(f"{name} is {getattr(self, name)}; it must be from 0 to below 1.")
+                raise PlaygroundError(
+                    f"{name} is {getattr(self, name)}; it must be from 0 to below 1."
+                )
         if self.mask_rate == 0:
             raise PlaygroundError("mask_rate is 0; it must be above 0, or nothing is learned.")
         if not 0 < self.decay <= 1:
@@ -81,7 +83,7 @@ class Recipe:
             raise PlaygroundError(f"learning_rate is {self.learning_rate}; it must be above 0.")
         if self.vectors < 0:
             raise PlaygroundError(f"vectors is {self.vectors}; it must be 0 or more.")
-        if not (0 <= self.masked and 0 <= self.randomised and self.masked + self.randomised <= 1):
+        if not (self.masked >= 0 and self.randomised >= 0 and self.masked + self.randomised <= 1):
             raise PlaygroundError(
                 f"masked is {self.masked} and randomised {self.randomised}; both are shares of the "
                 "hidden tokens, so together they must be from 0 to 1."
