@@ -5,7 +5,7 @@ They print tables and test nothing: times depend on the machine, ratios within o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from playground.errors import PlaygroundError, shorten
@@ -22,23 +22,27 @@ def measure(
     model: str | None = None,
     data: str | None = None,
     rows: int | None = None,
+    texts: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
 ) -> Report:
     """Run one kind of measurement and return its tables; ``say`` is told what is going on.
 
-    data: the folder of labelled sets, and rows: the most rows of each set, both for "quality".
+    data: the folder of labelled sets, rows: the most rows of each set, and texts: files of plain texts,
+    all for "quality".
     """
     tell = say or (lambda sentence: None)
     if what not in KINDS:
         raise PlaygroundError(
             f"There is no measurement {shorten(what)}; choose speed, quality, nli, app or load."
         )
-    if what != "quality" and (data or rows):
-        raise PlaygroundError(f"--data and --rows belong to bench quality, not to bench {what}.")
+    if what != "quality" and (data or rows or texts):
+        raise PlaygroundError(
+            f"--data, --rows and --texts belong to bench quality, not to bench {what}."
+        )
     if what == "quality":
         from playground.bench.quality import measure_quality
 
-        return measure_quality(model=model, data=data, rows=rows, say=tell)
+        return measure_quality(model=model, data=data, rows=rows, texts=texts, say=tell)
     if what == "nli":
         from playground.bench.nli import measure_nli
 

@@ -1,4 +1,4 @@
-"""``bench quality``: zero-shot accuracy of a model with the shipped cards on labelled data.
+"""``bench quality``: what a model and the shipped cards get right on labelled data and plain texts.
 
 The prompt is each card's first template with its own words: fixed beforehand, chosen on none of the
 rows that are measured.
@@ -18,6 +18,7 @@ import numpy as np
 
 from playground import resources
 from playground.bench.entities import entity_quality
+from playground.bench.hidden_words import hidden_words
 from playground.bench.report import Cell, Report, Table, circumstances
 from playground.engine import Prompting
 from playground.engine.device import choose_threads
@@ -26,6 +27,9 @@ from playground.prompts import Prompt
 from playground.settings import Settings
 from playground.tasks.evaluation import LabelledRows, candidates, evaluate
 from playground.tasks.metrics import RESAMPLES, SEED
+from playground.tasks.nli import NliClassifier
+from playground.tasks.nli.evaluation import evaluate as evaluate_pairs
+from playground.tasks.nli.pairs import read_pairs
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,17 @@ _COLUMNS = {
 
 
 def measure_quality(
-    *, model: str | None, data: str | None, rows: int | None, say: Callable[[str], None]
+    *,
+    model: str | None,
+    data: str | None,
+    rows: int | None,
+    texts: Sequence[str] = (),
+    say: Callable[[str], None],
 ) -> Report:
     """Measure the labelled sets under ``data`` (those that are there) and the shipped sample sets.
 
-    rows: at most that many of each set, drawn with a fixed seed.
+    rows: at most that many of each set, drawn with a fixed seed. texts: files of plain texts in which
+    hidden words are predicted.
     """
     if data is not None and not Path(data).is_dir():
         raise PlaygroundError(f"The folder {shorten(data, 120)} is not there; check --data.")
@@ -78,10 +88,13 @@ def measure_quality(
     tables = []
     if data is not None:
         tables.append(_public_sets(prompting, Path(data), rows, say))
+        tables += _pairs(Path(data), rows, settings, say)
     else:
         say("no labelled sets without --data DIR; the shipped sample sets only")
     tables += [_by_kind(prompting), _headlines(prompting)]
     tables.append(entity_quality(prompting, Path(data) if data is not None else None, rows, say))
+    if texts:
+        tables.append(hidden_words(model, texts, settings, say))
     facts = circumstances() | {"interval": f"95%, {RESAMPLES:,} resamples, seed {SEED}"}
     return Report("quality", prompting.backbone.describe(), tuple(tables), facts)
 
@@ -118,6 +131,27 @@ def _public_sets(
         texts, gold = read_labelled(path, entry.labels, rows)
         lines.append((f"{entry.name} ({entry.card})", *_scored(prompting, prompt, texts, gold)))
     return Table("Zero-shot on public labelled sets", _COLUMNS, tuple(lines), _notes())
+
+
+def _pairs(
+    folder: Path, rows: int | None, settings: Settings, say: Callable[[str], None]
+) -> list[Table]:
+    """Return what the shipped classifier gets right on SNLI dev, if that is in ``folder``."""
+    path = folder / "snli" / "dev.jsonl.gz"
+    if not path.is_file():
+        return []
+    classifier = NliClassifier(settings=settings)
+    say(f"SNLI dev, {classifier.describe()}")
+    found = evaluate_pairs(classifier, read_pairs([str(path)], drop_repeated=False, limit=rows))
+    line = (
+        "SNLI dev", found.pairs, found.majority, found.accuracy, *found.interval, found.nll,
+        found.calibration_error,
+    )  # fmt: skip
+    columns = {
+        "": "", "pairs": ",d", "majority": ".1%", "accuracy": ".1%", "from": ".1%", "to": ".1%",
+        "nll": ".3f", "calibration error": ".1%",
+    }  # fmt: skip
+    return [Table("Inference, fine-tuned", columns, (line,), (classifier.describe(),))]
 
 
 def _by_kind(prompting: Prompting) -> Table:

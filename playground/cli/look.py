@@ -57,6 +57,9 @@ def add(commands: Any) -> None:
     )
     bench.add_argument("--data", metavar="DIR", help="quality: folder of labelled sets")
     bench.add_argument("--rows", type=count, metavar="N", help="quality: at most N rows of a set")
+    bench.add_argument(
+        "--texts", nargs="+", metavar="FILE", default=[], help="quality: plain texts, words hidden"
+    )
     bench.add_argument("--json", metavar="FILE", help="write the numbers there too")
     bench.add_argument("--model", help="a shipped name, a hub id or a folder")
 
@@ -87,7 +90,12 @@ def _bench(options: argparse.Namespace) -> None:
     from playground import bench
 
     report = bench.measure(
-        options.what, model=options.model, data=options.data, rows=options.rows, say=say
+        options.what,
+        model=options.model,
+        data=options.data,
+        rows=options.rows,
+        texts=options.texts,
+        say=say,
     )
     print(report.to_text())
     if options.json:

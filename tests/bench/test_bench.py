@@ -151,7 +151,7 @@ def test_a_report_is_saved_as_json(tmp_path):
     ("arguments", "message"),
     [
         ({"what": "nope"}, r'^There is no measurement "nope"; choose speed, quality, nli, app or load\.$'),
-        ({"what": "speed", "rows": 3}, r"^--data and --rows belong to bench quality, not to bench speed\.$"),
+        ({"what": "speed", "rows": 3}, r"^--data, --rows and --texts belong to bench quality, not to bench speed\.$"),
         ({"what": "quality", "data": "no/folder"}, r'^The folder "no/folder" is not there; check --data\.$'),
     ],
 )  # fmt: skip
