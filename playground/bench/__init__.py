@@ -13,7 +13,7 @@ from playground.errors import PlaygroundError, shorten
 if TYPE_CHECKING:
     from playground.bench.report import Report
 
-KINDS = ("speed", "quality", "nli", "app", "load")
+KINDS = ("speed", "quality", "nli", "pretrain", "app", "load")
 
 
 def measure(
@@ -33,7 +33,7 @@ def measure(
     tell = say or (lambda sentence: None)
     if what not in KINDS:
         raise PlaygroundError(
-            f"There is no measurement {shorten(what)}; choose speed, quality, nli, app or load."
+            f"There is no measurement {shorten(what)}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}."
         )
     if what != "quality" and (data or rows or texts):
         raise PlaygroundError(
@@ -47,6 +47,10 @@ def measure(
         from playground.bench.nli import measure_nli
 
         return measure_nli(model=model, say=tell)
+    if what == "pretrain":
+        from playground.bench.pretraining import measure_pretraining
+
+        return measure_pretraining(model=model, say=tell)
     if what == "app":
         from playground.bench.app import measure_app
 

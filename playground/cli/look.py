@@ -22,6 +22,7 @@ examples:
   playground bench                              speed, against what people use today
   playground bench quality --data DIR --rows 1000
   playground bench nli                          training and classifying pairs
+  playground bench pretrain                     a step of masked-LM training
   playground bench app                          needs playwright and chromium
   playground bench load                         50 people who type for a minute
 """
@@ -50,10 +51,17 @@ def add_run(commands: Any) -> None:
 def add(commands: Any) -> None:
     """Add ``bench``, ``models`` and ``cards``."""
     bench = add_command(
-        commands, "bench", _bench, "measure speed, quality, NLI, the app or a class in it", _BENCH
+        commands,
+        "bench",
+        _bench,
+        "measure speed, quality, NLI, pretraining, the app or a class in it",
+        _BENCH,
     )
     bench.add_argument(
-        "what", nargs="?", choices=("speed", "quality", "nli", "app", "load"), default="speed"
+        "what",
+        nargs="?",
+        choices=("speed", "quality", "nli", "pretrain", "app", "load"),
+        default="speed",
     )
     bench.add_argument("--data", metavar="DIR", help="quality: folder of labelled sets")
     bench.add_argument("--rows", type=count, metavar="N", help="quality: at most N rows of a set")

@@ -150,7 +150,7 @@ def test_a_report_is_saved_as_json(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"what": "nope"}, r'^There is no measurement "nope"; choose speed, quality, nli, app or load\.$'),
+        ({"what": "nope"}, r'^There is no measurement "nope"; choose speed, quality, nli, pretrain, app or load\.$'),
         ({"what": "speed", "rows": 3}, r"^--data, --rows and --texts belong to bench quality, not to bench speed\.$"),
         ({"what": "quality", "data": "no/folder"}, r'^The folder "no/folder" is not there; check --data\.$'),
     ],
