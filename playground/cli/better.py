@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from playground.cli.parts import progress_bar, write_json
+from playground.cli.parts import open_model, progress_bar, write_json
 from playground.errors import PlaygroundError
 from playground.prompts import Prompt
 
 if TYPE_CHECKING:
-    from playground.engine import Prompting
     from playground.tasks.evaluation import Candidate, LabelledRows, Result
     from playground.tasks.probe import Agreement, Probed
     from playground.tasks.sensitivity import Sensitivity
 
-Opener = Callable[[argparse.Namespace], "Prompting"]
 _SHOWN = 12  # lines of the best and of the worst
 
 
@@ -24,7 +22,6 @@ def varied(
     options: argparse.Namespace,
     prompts: Sequence[tuple[str, Prompt]],
     labelled: LabelledRows,
-    opened: Opener,
 ) -> None:
     """Run every way to write the first card, with the words of the other cards too."""
     from playground.tasks.sensitivity import sensitivity, variants
@@ -36,7 +33,7 @@ def varied(
         calibrations=options.calibration,
     )
     with progress_bar() as (progress, _):
-        found = sensitivity(opened(options), tried, labelled, progress=progress)
+        found = sensitivity(open_model(options), tried, labelled, progress=progress)
     print(sensitivity_text(found))
     if options.json:
         write_json(options.json, sensitivity_json(found))
@@ -105,7 +102,6 @@ def probed(
     options: argparse.Namespace,
     tried: Sequence[Candidate],
     labelled: LabelledRows,
-    opened: Opener,
 ) -> None:
     """Run the probe on the texts, and beside it the accuracy that the labels give."""
     from playground.tasks.evaluation import evaluate
@@ -119,7 +115,7 @@ def probed(
             "with one."
         )
     lexicon = Lexicon.load(options.lexicon or SHIPPED)
-    prompting = opened(options)
+    prompting = open_model(options)
     texts = [row[fields[0]] for row in labelled.rows]
     with progress_bar() as (progress, _):
         found = probe(prompting, tried, texts, lexicon=lexicon, progress=progress)

@@ -13,6 +13,7 @@ from playground.cli.parts import (
     amount,
     check_folders,
     labelled_rows,
+    open_model,
     progress_bar,
     say,
     write_json,
@@ -21,7 +22,6 @@ from playground.errors import PlaygroundError
 from playground.prompts import CALIBRATIONS, Prompt
 
 if TYPE_CHECKING:
-    from playground.engine import Prompting
     from playground.tasks.evaluation import LabelledRows, Result
     from playground.tasks.held_out import Split
 
@@ -103,7 +103,7 @@ def _eval(options: argparse.Namespace) -> None:
     check_folders(options.json)
     labelled = labelled_rows(options, prompts[0][1])
     if options.sensitivity:
-        varied(options, prompts, labelled, _open)
+        varied(options, prompts, labelled)
         return
     from playground.tasks import evaluation
 
@@ -111,7 +111,7 @@ def _eval(options: argparse.Namespace) -> None:
         prompts, templates=options.templates, calibrations=options.calibration
     )
     if options.probe:
-        probed(options, tried, labelled, _open)
+        probed(options, tried, labelled)
         return
     rest, split = labelled, None
     if options.weights == "dev-accuracy":
@@ -154,16 +154,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise PlaygroundError("--shots and --seed belong to --weights dev-accuracy; give it too.")
 
 
-def _open(options: argparse.Namespace, model: str | None = None) -> Prompting:
-    from playground.engine import Prompting
-    from playground.engine.device import choose_threads
-    from playground.settings import settings
-
-    choose_threads(settings())
-    named = model or (options.model or [None])[0]
-    return Prompting(named, device=options.device, dtype=options.dtype)
-
-
 def _results(
     options: argparse.Namespace, tried: list, labelled: LabelledRows, split: Split | None
 ) -> tuple[list[Result], dict[str, float]]:
@@ -176,7 +166,7 @@ def _results(
     results: list[Result] = []
     weights: dict[str, float] = {}
     for model in models:
-        prompting = _open(options, model)
+        prompting = open_model(options, model=model)
         tag = f"{prompting.backbone.name} · " if len(models) > 1 else ""
         shares = [1.0] * len(tried)
         if split is not None:

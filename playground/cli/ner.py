@@ -13,6 +13,7 @@ from playground.cli.parts import (
     add_table_options,
     assignments,
     check_input,
+    open_model,
     output,
     progress_bar,
     say,
@@ -162,14 +163,9 @@ def _choices(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _typer(options: argparse.Namespace, prompt: Prompt) -> EntityTyper:
-    from playground.engine import Prompting
-    from playground.engine.device import choose_threads
-    from playground.settings import settings
     from playground.tasks.entities import EntityTyper
 
-    choose_threads(settings())
-    prompting = Prompting(options.model, device=options.device, dtype=options.dtype)
-    return EntityTyper(prompting, prompt, prior=options.prior)
+    return EntityTyper(open_model(options), prompt, prior=options.prior)
 
 
 def _to_text(report: EntityReport, labelled: LabelledTexts) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from playground.errors import PlaygroundError, shorten
 
 if TYPE_CHECKING:
+    from playground.engine import Prompting
     from playground.prompts import Prompt, Template
     from playground.tasks.evaluation import LabelledRows
     from playground.tasks.reading import Table
@@ -152,6 +153,21 @@ def tell_summary(summary: ScoreSummary, out: str | None) -> None:
     where = f" to {out}" if out not in (None, "-") else ""
     shown = "1 row" if summary.rows == 1 else f"{summary.rows:,} rows"
     say(f"Scored {shown}{where}, {summary.failed:,} with an error ({speed}).")
+
+
+def open_model(
+    options: argparse.Namespace, *, model: str | None = None, device: str | None = None
+) -> Prompting:
+    """Return the model given, or the first that the options name, on as many threads as the settings say."""
+    from playground.engine import Prompting
+    from playground.engine.device import choose_threads
+    from playground.settings import settings
+
+    choose_threads(settings())
+    named = options.model if isinstance(options.model, list) else [options.model]
+    return Prompting(
+        model or (named or [None])[0], device=device or options.device, dtype=options.dtype
+    )
 
 
 def table(options: argparse.Namespace) -> Table:

@@ -6,12 +6,11 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from playground.cli.parts import add_command, add_table_options, count, score_rows
+from playground.cli.parts import add_command, add_table_options, count, open_model, score_rows
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import AGGREGATIONS, CALIBRATIONS, Prompt
 
 if TYPE_CHECKING:
-    from playground.engine import Prompting
     from playground.tasks.score import Engine, PromptScorer
 
 _EXAMPLES = """\
@@ -67,7 +66,9 @@ def _score(options: argparse.Namespace) -> None:
     def scorer() -> PromptScorer:
         from playground.tasks.score import PromptScorer
 
-        return PromptScorer(_prompting(options), prompt)
+        # on a cluster the workers compute, and this machine may have none of their GPUs
+        device = "cpu" if options.engine == "ray" else None
+        return PromptScorer(open_model(options, device=device), prompt)
 
     score_rows(options, scorer, prompt.template, text_column=options.text_column, engine=engine)
 
@@ -82,17 +83,6 @@ def _prompt(options: argparse.Namespace) -> Prompt:
         if (value := getattr(options, name)) is not None
     }
     return replace(prompt, scoring=replace(prompt.scoring, **chosen))
-
-
-def _prompting(options: argparse.Namespace) -> Prompting:
-    from playground.engine import Prompting
-    from playground.engine.device import choose_threads
-    from playground.settings import settings
-
-    choose_threads(settings())
-    # on a cluster the workers compute, and this machine may have none of their GPUs
-    device = "cpu" if options.engine == "ray" else options.device
-    return Prompting(options.model, device=device, dtype=options.dtype)
 
 
 def _engine(options: argparse.Namespace, prompt: Prompt) -> Engine | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from playground.cli.parts import (
     amount,
     check_folders,
     labelled_rows,
+    open_model,
     progress_bar,
     say,
     write_json,
@@ -21,7 +22,7 @@ from playground.prompts import Prompt
 
 if TYPE_CHECKING:
     from playground.engine import Prompting
-    from playground.tasks.held_out import Change, Split
+    from playground.tasks.held_out import Change, Key, Split
 
 _ALL = """\
 examples:
@@ -104,9 +105,9 @@ def _nothing(options: argparse.Namespace) -> None:
 
 def _words(options: argparse.Namespace) -> None:
     prompt, split = _rows(options)
-    from playground.tasks.word_search import before_and_after, search_label_words
+    from playground.tasks.word_search import search_label_words
 
-    prompting = _open(options)
+    prompting = open_model(options)
     with progress_bar() as (progress, _):
         learned = search_label_words(
             prompting,
@@ -117,15 +118,8 @@ def _words(options: argparse.Namespace) -> None:
             count=options.words,
             progress=progress,
         )
-    with progress_bar() as (progress, _):
-        found = before_and_after(
-            prompting,
-            prompt,
-            learned,
-            split.held_out,
-            prior_texts=_texts(prompt, split),
-            progress=progress,
-        )
+    after = replace(prompt, verbalizer=learned.verbalizer)
+    found = _measured(prompting, prompt, after, split, learned.searched)
     wide = max(map(len, learned.words))
     print(f"{learned.considered:,} words looked at, {options.method}")
     for label, words in learned.words.items():
@@ -139,14 +133,14 @@ def _words(options: argparse.Namespace) -> None:
             for label, words in learned.words.items()
         },
     }
-    _finish(options, replace(prompt, verbalizer=learned.verbalizer), found, split, data)
+    _finish(options, after, found, split, data)
 
 
 def _template(options: argparse.Namespace) -> None:
     prompt, split = _rows(options)
-    from playground.tasks.template_search import before_and_after, search_template
+    from playground.tasks.template_search import search_template
 
-    prompting = _open(options)
+    prompting = open_model(options)
     steps = search_template(
         prompting,
         prompt,
@@ -166,15 +160,8 @@ def _template(options: argparse.Namespace) -> None:
                     tell(f"step {last.step}: loss {last.loss:.3f}, {last.template.source}")
         except KeyboardInterrupt:  # a search has no end of its own; what it has counts
             tell(f"stopped after step {last.step}; what was found is measured")
-    with progress_bar() as (progress, _):
-        found = before_and_after(
-            prompting,
-            prompt,
-            last,
-            split.held_out,
-            prior_texts=_texts(prompt, split),
-            progress=progress,
-        )
+    after = prompt.with_template(last.template)
+    found = _measured(prompting, prompt, after, split, last.searched)
     print(f"before  {prompt.template.source}")
     print(f"after   {last.template.source}")
     print(
@@ -190,7 +177,7 @@ def _template(options: argparse.Namespace) -> None:
         "start_accuracy": first.accuracy,
         "accuracy": last.accuracy,
     }
-    _finish(options, prompt.with_template(last.template), found, split, data)
+    _finish(options, after, found, split, data)
 
 
 def _rows(options: argparse.Namespace) -> tuple[Prompt, Split]:
@@ -214,13 +201,22 @@ def _texts(prompt: Prompt, split: Split) -> list[str]:
     return [row[fields[0]] for row in split.search.rows] if len(fields) == 1 else []
 
 
-def _open(options: argparse.Namespace) -> Prompting:
-    from playground.engine import Prompting
-    from playground.engine.device import choose_threads
-    from playground.settings import settings
+def _measured(
+    prompting: Prompting, before: Prompt, after: Prompt, split: Split, searched: Iterable[Key]
+) -> list[Change]:
+    """Return both prompts on the held-out rows, under each calibration."""
+    from playground.tasks.held_out import changes
 
-    choose_threads(settings())
-    return Prompting(options.model, device=options.device, dtype=options.dtype)
+    with progress_bar() as (progress, _):
+        return changes(
+            prompting,
+            before,
+            after,
+            split.held_out,
+            searched=searched,
+            prior_texts=_texts(before, split),
+            progress=progress,
+        )
 
 
 def _text(found: Sequence[Change], split: Split, name: str) -> str:

@@ -20,8 +20,7 @@ from playground.engine.encoding import Encoded
 from playground.engine.gradients import TokenGradients
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Template
-from playground.tasks.evaluation import CALIBRATED, LabelledRows, Progress
-from playground.tasks.held_out import Change, Key, changes, row_key
+from playground.tasks.held_out import Key, row_key
 
 START = "the"
 MOST_TRIGGERS, MOST_STEPS, MOST_CANDIDATES = 10, 10_000, 1_000
@@ -82,33 +81,6 @@ def search_template(
         if not order:  # every trigger has its turn before one has its second
             order = rng.sample(range(triggers), triggers)
         yield search.turn(order.pop(), number, steps, candidates)
-
-
-def before_and_after(
-    prompting: Prompting,
-    prompt: Prompt,
-    found: SearchStep,
-    held_out: LabelledRows,
-    *,
-    calibrations: Sequence[str] = CALIBRATED,
-    prior_texts: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> list[Change]:
-    """Return the prompt's own template against the one found, on rows not searched on.
-
-    One entry a calibration, and one with corpus calibration where ``prior_texts`` are given: the texts
-    searched on, without their labels. Raises PlaygroundError if a row was searched on.
-    """
-    return changes(
-        prompting,
-        prompt,
-        prompt.with_template(found.template),
-        held_out,
-        searched=found.searched,
-        calibrations=calibrations,
-        prior_texts=prior_texts,
-        progress=progress,
-    )
 
 
 class _Search:

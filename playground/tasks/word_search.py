@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from playground.engine.classifier import log_softmax
 from playground.engine.label_words import text_before_mask
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, Verbalizer
-from playground.tasks.evaluation import CALIBRATED, LabelledRows, Progress
-from playground.tasks.held_out import Change, Key, changes, row_key
+from playground.tasks.evaluation import Progress
+from playground.tasks.held_out import Key, row_key
 
 METHODS = {
     "likelihood-ratio": "Words that are likelier after a label's rows than after others (PETAL).",
@@ -98,33 +98,6 @@ def search_label_words(
     verbalizer = Verbalizer({label: [w.text for w in own] for label, own in named.items()})
     searched = frozenset(row_key(prompt.template.bind(row)) for row in rows)
     return LearnedWords(method, named, verbalizer, len(words), searched)
-
-
-def before_and_after(
-    prompting: Prompting,
-    prompt: Prompt,
-    learned: LearnedWords,
-    held_out: LabelledRows,
-    *,
-    calibrations: Sequence[str] = CALIBRATED,
-    prior_texts: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> list[Change]:
-    """Return the prompt with its own words against the learned ones, on rows not searched on.
-
-    One entry a calibration, and one with corpus calibration where ``prior_texts`` are given: the texts
-    searched on, without their labels. Raises PlaygroundError if a row was searched on.
-    """
-    return changes(
-        prompting,
-        prompt,
-        replace(prompt, verbalizer=learned.verbalizer),
-        held_out,
-        searched=learned.searched,
-        calibrations=calibrations,
-        prior_texts=prior_texts,
-        progress=progress,
-    )
 
 
 # ---- choosing ------------------------------------------------------------------------------------

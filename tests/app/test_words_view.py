@@ -10,8 +10,8 @@ import pytest
 from playground import Prompt, resources
 from playground.app.markup import percent
 from playground.app.words_view import learned_html
-from playground.tasks.held_out import split_rows
-from playground.tasks.word_search import LearnedWord, before_and_after, search_label_words
+from playground.tasks.held_out import changes, split_rows
+from playground.tasks.word_search import LearnedWord, search_label_words
 from tests.app.elements import buttons, read, texts
 from tests.app.payloads import PAYLOADS
 from tests.tasks.test_evaluation import labelled
@@ -26,8 +26,9 @@ def found(prompting):
     all_rows = labelled(prompt, [r["text"] for r in rows], [r["label"] for r in rows])
     split = split_rows(all_rows, shots=4, seed=3)
     learned = search_label_words(prompting, prompt, split.search.rows, split.search.gold, count=3)
-    changes = before_and_after(prompting, prompt, learned, split.held_out)
-    return learned, changes, split, prompt
+    after = replace(prompt, verbalizer=learned.verbalizer)
+    changed = changes(prompting, prompt, after, split.held_out, searched=learned.searched)
+    return learned, changed, split, prompt
 
 
 def test_each_word_is_a_chip_or_is_there_already(found):

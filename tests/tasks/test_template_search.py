@@ -11,8 +11,8 @@ import pytest
 from playground import Prompt, Prompting, Template, Verbalizer
 from playground.errors import PlaygroundError
 from playground.tasks.evaluation import LabelledRows
-from playground.tasks.held_out import split_rows
-from playground.tasks.template_search import before_and_after, search_template
+from playground.tasks.held_out import changes, split_rows
+from playground.tasks.template_search import search_template
 from tests.engine import tiny
 
 ROWS = [{"text": text} for text in (
@@ -122,17 +122,20 @@ def test_a_template_of_two_texts_keeps_both(small):
     assert last.template.source == f"{{text_a}} {{text_b}} {' '.join(last.words)} {{mask}}."
 
 
-def test_before_and_after_is_measured_on_rows_not_searched_on(prompting):
+def test_a_found_template_is_measured_on_rows_not_searched_on(prompting):
     whole = LabelledRows("The test", PROMPT.verbalizer.names, ROWS, GOLD)
     split = split_rows(whole, shots=2)
     last = run(prompting, rows=split.search.rows, gold=split.search.gold, steps=1)[-1]
-    change = before_and_after(prompting, PROMPT, last, split.held_out, calibrations=["none"])[0]
+    after = PROMPT.with_template(last.template)
+    change = changes(
+        prompting, PROMPT, after, split.held_out, searched=last.searched, calibrations=["none"]
+    )[0]
     expected = prompting.classify(split.held_out.rows, PROMPT.with_template(last.template))
     assert change.after.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
     with pytest.raises(
         PlaygroundError, match=r"^4 of the rows to measure on were searched on, such"
     ):
-        before_and_after(prompting, PROMPT, last, whole)
+        changes(prompting, PROMPT, after, whole, searched=last.searched)
 
 
 SPLIT = Verbalizer({"positive": ["unputdownable"], "negative": ["bad"]})

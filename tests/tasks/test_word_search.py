@@ -12,8 +12,8 @@ from playground import Prompt, Template, Verbalizer
 from playground.errors import PlaygroundError
 from playground.tasks import word_search
 from playground.tasks.evaluation import LabelledRows
-from playground.tasks.held_out import split_rows
-from playground.tasks.word_search import METHODS, before_and_after, ratios, search_label_words
+from playground.tasks.held_out import changes, split_rows
+from playground.tasks.word_search import METHODS, ratios, search_label_words
 
 THINGS = ["film", "meal", "song", "book", "hotel", "play", "game", "dish", "show", "trip"]
 ROWS = [{"text": f"What a wonderful {thing}, I loved it."} for thing in THINGS] + [
@@ -120,11 +120,14 @@ def test_many_labels_climb_to_where_no_single_word_is_better(monkeypatch):
             assert word_search._quality(logs, other, right) <= here
 
 
-def test_before_and_after_refuses_rows_that_were_searched_on(prompting):
+def test_learned_words_are_not_measured_on_rows_that_were_searched_on(prompting):
     whole = LabelledRows("The test", PROMPT.verbalizer.names, ROWS, GOLD)
     split = split_rows(whole, shots=4)
     found = search_label_words(prompting, PROMPT, split.search.rows, split.search.gold)
-    change = before_and_after(prompting, PROMPT, found, split.held_out, calibrations=["none"])[0]
+    after, searched = replace(PROMPT, verbalizer=found.verbalizer), found.searched
+    change = changes(
+        prompting, PROMPT, after, split.held_out, searched=searched, calibrations=["none"]
+    )[0]
     assert change.before.metrics.rows == change.after.metrics.rows == 12
     assert change.comparison.difference == pytest.approx(
         change.after.metrics.accuracy - change.before.metrics.accuracy
@@ -132,7 +135,7 @@ def test_before_and_after_refuses_rows_that_were_searched_on(prompting):
     with pytest.raises(
         PlaygroundError, match=r"^8 of the rows to measure on were searched on, such"
     ):
-        before_and_after(prompting, PROMPT, found, whole)
+        changes(prompting, PROMPT, after, whole, searched=searched)
 
 
 def test_progress_ends_at_the_whole(prompting):

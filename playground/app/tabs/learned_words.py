@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -22,11 +23,10 @@ from playground.app.tabs.evaluate import EvalTab, labelled_rows
 from playground.app.theme import actions_js
 from playground.app.words_view import learned_html
 from playground.errors import PlaygroundError
-from playground.tasks.held_out import split_rows
+from playground.tasks.held_out import changes, split_rows
 from playground.tasks.word_search import (
     METHODS,
     LearnedWords,
-    before_and_after,
     search_label_words,
 )
 
@@ -96,9 +96,16 @@ def build_learned_words(registry: Registry, classify: ClassifyTab, evaluate: Eva
         )  # fmt: skip
         watch(0, 0)
         yield {told: notice(f"Measuring them on {len(split.held_out):,} other rows…")}
-        changes = before_and_after(prompting, prompt, learned, split.held_out, progress=watch)
+        found = changes(
+            prompting,
+            prompt,
+            replace(prompt, verbalizer=learned.verbalizer),
+            split.held_out,
+            searched=learned.searched,
+            progress=watch,
+        )
         yield {
-            result: learned_html(learned, changes, split, prompt),
+            result: learned_html(learned, found, split, prompt),
             kept: learned,
             told: notice(""),
             **idle,
