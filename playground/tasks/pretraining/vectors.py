@@ -40,11 +40,11 @@ def cbow(
     tokens: int,
     batch: int = 8_192,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
     """Return vectors of the pieces, (V, dimensions), of mean norm :data:`NORM`.
 
-    read: returns the next so many tokens, a batch of neighbours. counts: (V,) for the negatives. A
+    read: returns the next so many tokens, a batch of neighbours. counts: (V,) for the negatives.
+    tokens: read in all; batch: at once, a multiple of the 64 in which neighbours are sought. A
     context is the mean of up to ``WINDOW`` pieces on either side. Pieces that never occur keep small
     random vectors. The loss is binary cross-entropy of the true piece against drawn ones (their eq. 4).
     """
@@ -71,8 +71,6 @@ def cbow(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if progress:
-            progress(step + 1, steps)
     found = inner.weight.detach()
     seen = torch.from_numpy(counts > 0)
     return found * (NORM / found[seen].norm(dim=-1).mean())
