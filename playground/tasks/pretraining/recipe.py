@@ -10,6 +10,7 @@ from playground.errors import PlaygroundError, shorten
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LENGTHS = ((128, 0.75), (256, 0.17), (512, 0.08))
+_MOST_CHECKPOINTS = 59  # a time-lapse holds 60, the one at the start among them
 _SHARES = ("mask_rate", "warmup", "weight_decay", "held_out")
 _COUNTS = (
     "layers", "hidden", "heads", "positions", "vocabulary", "tokens", "batch_tokens", "accumulate",
@@ -77,6 +78,10 @@ class Recipe:
                 )
         if self.mask_rate == 0:
             raise PlaygroundError("mask_rate is 0; it must be above 0, or nothing is learned.")
+        if self.checkpoints > _MOST_CHECKPOINTS:
+            raise PlaygroundError(
+                f"checkpoints is {self.checkpoints}; the most is {_MOST_CHECKPOINTS}."
+            )
         if not 0 < self.decay <= 1:
             raise PlaygroundError(f"decay is {self.decay}; it must be above 0 and at most 1.")
         if not 0 < self.learning_rate < math.inf:

@@ -50,9 +50,8 @@ def cbow(
     """
     generator = torch.Generator().manual_seed(seed)
     size = len(counts)
-    inner = nn.Embedding(size, dimensions)
-    with torch.no_grad():
-        inner.weight.normal_(0, 0.5 / dimensions**0.5, generator=generator)
+    first = torch.empty(size, dimensions).normal_(0, 0.5 / dimensions**0.5, generator=generator)
+    inner = nn.Embedding.from_pretrained(first, freeze=False)
     outer = torch.zeros(size, dimensions, requires_grad=True)
     noise = torch.from_numpy(counts.astype(np.float64) ** _POWER)
     noise = (noise / noise.sum()).float()
