@@ -21,11 +21,12 @@ examples:
   accelerate launch --num_processes 4 -m playground pretrain texts.txt --out fast
 
 A corpus is a text file with a document a line (compressed or not), a JSON Lines, CSV or parquet file
-with a column of texts, or a hub data set; "=0.7" is its share of the training (equal shares). The same
-command goes on with a stopped run, bit by bit; a larger --tokens makes it longer. Look at the result in
-the Pretrain tab: playground run --model my-bert.
+with a column of texts, a data set of the hub, or a folder that holds one. "=0.7" is its share of the
+training, 1 if none is given; the shares are brought to a sum of 1. The same command goes on with a
+stopped run, bit by bit; a larger --tokens makes it longer. Look at the result in the Pretrain tab:
+playground run --model my-bert.
 """
-_MAIN = os.environ.get("RANK", "0") == "0"  # of several processes the first one speaks
+_OF_SCRATCH = ("vocabulary", "cased", "tokenizer", "layers", "hidden", "heads", "vectors")
 
 
 def add(commands: Any) -> None:
@@ -35,13 +36,13 @@ def add(commands: Any) -> None:
     )
     made.add_argument("corpora", nargs="+", metavar="CORPUS[=SHARE]", help="texts to train on")
     made.add_argument("-o", "--out", required=True, metavar="DIR", help="folder for the model")
+    made.add_argument("--model", help="a BERT to go on from, instead of from scratch")
     texts = made.add_argument_group("texts")
     texts.add_argument("--text-column", metavar="NAME", help="of a table (text)")
     texts.add_argument("--split", help="of a data set")
     texts.add_argument("--config", help="of a data set")
     texts.add_argument("--encoding", default="utf-8", help="of files (utf-8)")
     texts.add_argument("--held-out", type=float, help="share of documents to measure on (0.005)")
-    made.add_argument("--model", help="a BERT to go on from, instead of from scratch")
     words = made.add_argument_group("vocabulary")
     words.add_argument("--vocabulary", type=amount, metavar="N", help="WordPieces to find (20000)")
     words.add_argument("--cased", action="store_true", help="keep capitals")
@@ -85,6 +86,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from playground.tasks.pretraining.pipeline import pretrain_on
     from playground.tasks.pretraining.recipe import Recipe
 
+    _check_sources(options)
     chosen = {field.name: getattr(options, field.name, None) for field in fields(Recipe)}
     chosen["lengths"] = _lengths(options)
     recipe = Recipe(**{name: value for name, value in chosen.items() if value is not None})
@@ -96,6 +98,7 @@ def _pretrain(options: argparse.Namespace) -> None:
         for spec in options.corpora
     ]  # fmt: skip
     choose_threads(settings())
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     with progress_bar(unit="steps") as (progress, tell):
         done = pretrain_on(
             sources,
@@ -108,18 +111,32 @@ def _pretrain(options: argparse.Namespace) -> None:
             probes=_probes(options.probes),
             device=options.device,
             fresh=options.fresh,
-            say=tell if _MAIN else None,
+            say=tell if first else None,
             progress=progress,
         )
-    if _MAIN:
+    if first:
         say(
             f"Done: {done.report['tokens']:,} tokens, last training loss "
             f"{done.report['training_loss']:.2f} nats; the model is in {options.out}."
         )
 
 
+def _check_sources(options: argparse.Namespace) -> None:
+    """Raise PlaygroundError for an option that another one makes void."""
+    if options.model is not None:
+        void = [name for name in _OF_SCRATCH if getattr(options, name) not in (None, False)]
+        if void:
+            raise PlaygroundError(
+                f"--model brings its own size and tokenizer; leave out --{' --'.join(void)}."
+            )
+    elif options.tokenizer is not None and (options.vocabulary is not None or options.cased):
+        raise PlaygroundError(
+            "--tokenizer brings its own pieces; leave out --vocabulary and --cased."
+        )
+
+
 def _lengths(options: argparse.Namespace) -> tuple[tuple[int, float], ...] | None:
-    """Return the blocks' lengths; without any, the usual ones cut to --positions."""
+    """Return the lengths of blocks and their shares; None for the usual ones."""
     if options.lengths is None:
         return None
     found = []

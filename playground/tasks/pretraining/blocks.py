@@ -7,7 +7,7 @@ is left at the end of one pass begins the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,8 @@ class Corpus:
 class Stream:
     """Tokens of a corpus without end: its documents in an order drawn anew for each pass.
 
-    The state is three numbers, so a stream can go on where another stopped.
+    The state is three numbers, so a stream can go on where another stopped. The corpus must hold a
+    document.
     """
 
     def __init__(self, corpus: Corpus, separator: int, seed: Sequence[int]) -> None:
@@ -71,21 +72,27 @@ class Stream:
         missing = many
         while missing:
             text = self._corpus.document(self._order[self._place])
-            text = np.concatenate([text, self._separator])[self._offset :]
-            parts.append(text[:missing])
-            if len(text) > missing:
-                self._offset += missing
-                break
-            missing -= len(text)
-            self._offset = 0
-            self._place += 1
-            if self._place == len(self._order):
-                self._open(self._epoch + 1)
+            part = text[
+                self._offset : self._offset + missing
+            ]  # a long document is not copied whole
+            parts.append(part)
+            self._offset += len(part)
+            missing -= len(part)
+            if missing:  # the document is at its end
+                parts.append(self._separator)
+                missing -= 1
+                self._offset = 0
+                self._place += 1
+                if self._place == len(self._order):
+                    self._open(self._epoch + 1)
         return np.concatenate(parts)
 
 
 class Blocks:
-    """Batches of blocks from several corpora, mixed by their shares, the same for the same seed."""
+    """Batches of blocks from several corpora, mixed by their shares, the same for the same seed.
+
+    Of which corpus a block is, is drawn for each block. first, separator: ids that stand around one.
+    """
 
     def __init__(self, corpora: Sequence[Corpus], *, first: int, separator: int, seed: int) -> None:
         self._first, self._separator, self._seed = first, separator, seed
@@ -111,7 +118,11 @@ class Blocks:
         return [stream.passes for stream in self._streams]
 
     def batch(self, step: int, rows: int, length: int) -> np.ndarray:
-        """Return (rows, length) ids: the first token, ``length - 2`` of a corpus, the separator."""
+        """Return (rows, length) ids: the first token, ``length - 2`` of a corpus, the separator.
+
+        step: seeds which corpus each block is of. Batches must be asked for in turn, as each one moves
+        the streams.
+        """
         rng = np.random.default_rng([self._seed, 1, step])
         chosen = rng.choice(len(self._streams), rows, p=self._shares)
         found = np.full((rows, length), self._separator, np.int64)
@@ -129,19 +140,17 @@ def held_out_blocks(
 ) -> np.ndarray:
     """Return up to ``most`` blocks of a corpus in its own order, (rows, length); the rest is left."""
     room = length - 2
-    parts: list[np.ndarray] = []
-    for text in _joined(corpus, separator):
-        parts.append(text)
-        if sum(map(len, parts)) >= most * room:
+    wanted = most * room
+    tokens = np.full(wanted, separator, np.int64)
+    have = 0
+    for index in range(len(corpus)):
+        text = corpus.document(index)[: wanted - have]
+        tokens[have : have + len(text)] = text
+        have = min(wanted, have + len(text) + 1)  # the separator is there already
+        if have == wanted:
             break
-    tokens = np.concatenate(parts) if parts else np.zeros(0, np.int64)
-    rows = min(most, len(tokens) // room)
+    rows = have // room
     found = np.full((rows, length), separator, np.int64)
     found[:, 0] = first
     found[:, 1:-1] = tokens[: rows * room].reshape(rows, room)
     return found
-
-
-def _joined(corpus: Corpus, separator: int) -> Iterator[np.ndarray]:
-    for index in range(len(corpus)):
-        yield np.append(corpus.document(index), separator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from playground.errors import PlaygroundError, shorten
+from playground.tasks.training.saving import why_unwritten
 
 FOLDER = "stopped"
+FOLDERS = (FOLDER, f".{FOLDER}", f".{FOLDER}-old")  # all that a checkpoint may leave
 _FILE = "state.safetensors"
 
 
@@ -40,9 +43,7 @@ def save_progress(
     folder: Path, mark: str, progress: Progress, tensors: dict[str, torch.Tensor]
 ) -> None:
     """Replace the checkpoint in ``folder``; a kill at any moment leaves the old one or the new one."""
-    place = folder / FOLDER
-    new = folder / f".{FOLDER}"
-    old = folder / f".{FOLDER}-old"
+    place, new, old = (folder / name for name in FOLDERS)
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -57,7 +58,8 @@ def save_progress(
         new.rename(place)
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or "the disk may be full"
+        reason = why_unwritten(error)
+        shutil.rmtree(new, ignore_errors=True)  # half a checkpoint is of no use
         raise PlaygroundError(
             f"The checkpoint cannot be written to {shorten(folder, 120)} ({reason}); make room and run "
             "the same command again: it goes on from the checkpoint before."
@@ -69,9 +71,10 @@ def load_progress(folder: Path, mark: str) -> tuple[Progress, dict[str, torch.Te
 
     Raises PlaygroundError for one of another recipe, model size or data.
     """
-    place = folder / FOLDER
-    if not place.exists() and (folder / f".{FOLDER}-old").exists():  # killed between two renames
-        (folder / f".{FOLDER}-old").rename(place)
+    place, _, old = (folder / name for name in FOLDERS)
+    if not place.exists():
+        with suppress(FileNotFoundError):  # it is there after a kill between two renames
+            old.rename(place)
     try:
         with safe_open(str(place / _FILE), "pt") as file:
             note = json.loads((file.metadata() or {}).get("progress", ""))
@@ -83,8 +86,13 @@ def load_progress(folder: Path, mark: str) -> tuple[Progress, dict[str, torch.Te
             f"The stopped run in {shorten(folder, 120)} cannot be read; --fresh starts anew."
         ) from None
     if note.pop("mark", None) != mark:
-        raise PlaygroundError(
-            f"The stopped run in {shorten(folder, 120)} is of another recipe, vocabulary or corpus; "
-            "give another --out, or --fresh to start anew."
-        )
+        raise of_another_run(folder)
     return Progress(**note), tensors
+
+
+def of_another_run(folder: Path) -> PlaygroundError:
+    """Return what to raise where the stopped run in ``folder`` is not the one that is asked for."""
+    return PlaygroundError(
+        f"The stopped run in {shorten(folder, 120)} is of another recipe, vocabulary or corpus; "
+        "give another --out, or --fresh to start anew."
+    )

@@ -71,10 +71,15 @@ class Texts:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A finished training: the network on the CPU in fp32, and what it showed on the way."""
+    """A finished training: the network on the CPU in fp32, and what it showed on the way.
+
+    tokens: read in all. passes: how often each corpus was read. Of several processes only the first one
+    looks at held-out texts and probes.
+    """
 
     network: BertForMaskedLM
     progress: Progress
+    tokens: int
     passes: list[float]
     precision: str
 
@@ -104,7 +109,8 @@ def pretrain(
 ) -> Pretrained:
     """Train a BERT on texts; a run that was stopped in ``folder`` goes on as if it had not been.
 
-    precision: "float32", or "bfloat16" for weights in bf16 with masters in fp32. Several processes,
+    folder: where a checkpoint is left every two minutes and at each look. precision: "float32", or
+    "bfloat16" for weights in bf16 with masters in fp32. progress: told the steps done and in all. Several processes,
     started by ``accelerate launch`` or ``torchrun``, share each step; the loss and the result are those
     of one process with as many ``accumulate``. Raises PlaygroundError for what cannot be trained.
     """
@@ -122,7 +128,7 @@ def pretrain(
             show(run.at.step, run.steps)
     run.finish()
     network = run.network.to("cpu").float()
-    return Pretrained(network, run.at, run.blocks.passes, precision)
+    return Pretrained(network, run.at, run.tokens, run.blocks.passes, precision)
 
 
 class _Run:
@@ -151,28 +157,31 @@ class _Run:
     def start(self, fresh: bool) -> None:
         """Make the network, or read what a stopped run left."""
         found = None if fresh else load_progress(self._folder, self._mark)
-        network = self._network(found is None)
-        network.train()
-        kind = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
-        masters_of = network.to(self._place)
-        if kind != torch.float32:
-            exact = {name: w.detach().clone() for name, w in masters_of.named_parameters()}
-            masters_of.to(kind)
-        self.network = masters_of
-        self._masters = Masters(self.network, self._recipe)
-        if kind != torch.float32:  # the masters begin with what bf16 rounded away
-            with torch.no_grad():
-                for name, weight in self._masters.weights.items():
-                    weight.copy_(exact[name])
+        network = self._network(found is None).to(self._place).train()
+        exact = [weight.detach().clone() for weight in network.parameters()]
+        if self._precision == "bfloat16":
+            network.to(torch.bfloat16)
+        self.network = network
+        self._masters = Masters(network, self._recipe)
+        with torch.no_grad():  # the masters begin with what bf16 rounded away
+            for weight, first in zip(self._masters.weights.values(), exact, strict=True):
+                weight.copy_(first)
         if found is not None:
             self.at, tensors = found
             self._masters.load(tensors)
             self.blocks.state = self.at.streams
             self._say(f"Continuing the stopped run at step {self.at.step:,} of {self.steps:,}.")
-        else:
-            self._look()
         self._started = time.perf_counter() - self.at.seconds
         self._saved = time.perf_counter()
+        if found is None:
+            self._look()
+        elif (
+            self.at.step >= self.steps
+        ):  # fewer tokens are asked for than it has read: it ends here
+            if self.at.sums[1]:
+                self._note_loss(0.0)
+            if self._state.is_main_process and self.at.checkpoints[-1]["step"] < self.at.step:
+                self._look()
 
     def _network(self, new: bool) -> BertForMaskedLM:
         """Return the first network; the weights of a stopped run come later."""
@@ -206,9 +215,15 @@ class _Run:
             total += loss.detach()
         if self._state.num_processes > 1:
             total = self._share(total)
+        loss = float(total)
+        if not math.isfinite(loss):  # the checkpoint before stays as it is
+            raise PlaygroundError(
+                f"The loss is {loss} at step {step + 1:,}; start with --fresh and a learning_rate below "
+                f"{recipe.learning_rate:g}."
+            )
         self._masters.step(rate)
         self.at.step += 1
-        self.at.sums = [self.at.sums[0] + float(total), self.at.sums[1] + 1]
+        self.at.sums = [self.at.sums[0] + loss, self.at.sums[1] + 1]
         self._keep(rate)
 
     def _share(self, total: torch.Tensor) -> torch.Tensor:
@@ -239,22 +254,21 @@ class _Run:
         at = self.at
         at.seconds = time.perf_counter() - self._started
         if at.step % self._every == 0 or at.step == self.steps:
-            loss = at.sums[0] / at.sums[1]
-            if not math.isfinite(loss):
-                raise PlaygroundError(
-                    f"The loss is {loss} at step {at.step:,}; lower learning_rate "
-                    f"({self._recipe.learning_rate:g}) and start with --fresh."
-                )
-            at.curve.append(
-                {"step": at.step, "tokens": self._tokens(), "loss": round(loss, 4),
-                 "learning_rate": float(f"{rate:.4g}")}
-            )  # fmt: skip
-            at.sums = [0.0, 0]
+            self._note_loss(rate)
         looked = at.step in self._looks
         if looked:
             self._look()
         if looked or time.perf_counter() - self._saved > _SAVE_SECONDS:
             self.save()
+
+    def _note_loss(self, rate: float) -> None:
+        """Add a point to the curve: the mean loss since the one before."""
+        at = self.at
+        at.curve.append(
+            {"step": at.step, "tokens": self.tokens, "loss": round(at.sums[0] / at.sums[1], 4),
+             "learning_rate": float(f"{rate:.4g}")}
+        )  # fmt: skip
+        at.sums = [0.0, 0]
 
     def _look(self) -> None:
         """Measure the held-out texts and ask the probes."""
@@ -274,13 +288,13 @@ class _Run:
         self.network.train()
         mean = round(float(np.mean(list(losses.values()))), 4) if losses else None
         self.at.checkpoints.append(
-            {"step": self.at.step, "tokens": self._tokens(), "seconds": round(self.at.seconds, 1),
+            {"step": self.at.step, "tokens": self.tokens, "seconds": round(self.at.seconds, 1),
              "loss": losses, "mean_loss": mean}
         )  # fmt: skip
         training = f"training loss {self.at.curve[-1]['loss']:.3f}, " if self.at.curve else ""
         held_out = f"held-out loss {mean:.3f} nats" if mean is not None else "nothing held out"
         self._say(
-            f"step {self.at.step:,} of {self.steps:,}, {self._tokens():,} tokens: {training}{held_out}"
+            f"step {self.at.step:,} of {self.steps:,}, {self.tokens:,} tokens: {training}{held_out}"
         )
 
     def save(self) -> None:
@@ -293,19 +307,20 @@ class _Run:
     def finish(self) -> None:
         """Give the network its exact weights."""
         self._state.wait_for_everyone()
-        exact = {name: weight.detach() for name, weight in self._masters.weights.items()}
+        exact = list(self._masters.weights.values())
         self.network.float()
         with torch.no_grad():
-            for name, weight in self.network.named_parameters():
-                weight.copy_(exact[name])
+            for weight, last in zip(self.network.parameters(), exact, strict=True):
+                weight.copy_(last)
         self.network.eval()
 
-    def _tokens(self) -> int:
-        recipe = self._recipe
-        return self.at.step * recipe.batch_tokens * recipe.accumulate * self._state.num_processes
+    @property
+    def tokens(self) -> int:
+        """How many tokens have been read so far."""
+        return self._recipe.tokens_in(self.at.step, self.steps, self._state.num_processes)
 
     def _vectors(self, counts: np.ndarray) -> torch.Tensor:
-        """Return CBOW vectors of these texts, kept in the folder for a start after a kill."""
+        """Return CBOW vectors of these texts, mixed by their shares."""
         streams = [
             Stream(corpus, self._ends["separator"], (self._recipe.seed, 3, number))
             for number, corpus in enumerate(self._texts.train)

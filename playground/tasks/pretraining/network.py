@@ -11,9 +11,7 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase
 from playground.tasks.pretraining.recipe import Recipe
 
 _ROWS = 16  # of logits at once: what a core's cache holds
-_POSITION_NORM = (
-    0.3  # half of a word's, so that at first a state is more of its word than of its place
-)
+_POSITION_NORM = 0.3  # half of a word's: at first a state is more of its word than of its place
 
 
 def new_network(
@@ -93,11 +91,11 @@ class HiddenTokens(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        many = len(gold)
+        many = max(1, len(gold))  # no hidden token at all is no loss
         total = torch.zeros((), device=logits.device)
         gradient = torch.empty_like(logits)
         rows = _ROWS if logits.device.type == "cpu" else many
-        for start in range(0, many, rows):
+        for start in range(0, len(gold), rows):
             part, right = logits[start : start + rows], gold[start : start + rows]
             logs = torch.log_softmax(part, dim=-1, dtype=torch.float32)
             total -= logs.gather(1, right[:, None]).sum()

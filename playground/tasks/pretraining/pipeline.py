@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shutil
@@ -14,21 +13,27 @@ from typing import Any
 import torch
 import transformers
 from accelerate import PartialState
+from tokenizers.models import WordPiece
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from playground import resources
 from playground.engine.device import choose_device
-from playground.engine.loading import MASKED_LM, quietly, read_model, read_tokenizer, resolve
+from playground.engine.loading import MASKED_LM, read_model, read_tokenizer, resolve
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
 from playground.tasks.pretraining.card import draw_curve, model_card
-from playground.tasks.pretraining.checkpoints import FOLDER as STOPPED
+from playground.tasks.pretraining.checkpoints import FOLDERS as STOPPED
+from playground.tasks.pretraining.checkpoints import of_another_run
 from playground.tasks.pretraining.corpora import Source, encode
 from playground.tasks.pretraining.loop import Pretrained, Texts, masker, pretrain
-from playground.tasks.pretraining.probes import check_probes, held_out_loss
+from playground.tasks.pretraining.probes import check_probes, held_out_loss, too_long
 from playground.tasks.pretraining.recipe import Recipe
 from playground.tasks.pretraining.timelapse import FILE as TIMELAPSE
-from playground.tasks.pretraining.vocabulary import train_tokenizer
+from playground.tasks.pretraining.vocabulary import (
+    keep_vocabulary,
+    kept_vocabulary,
+    train_tokenizer,
+)
 from playground.tasks.training.runs import bfloat16_gains, open_folder
 from playground.tasks.training.saving import add_checksums, staged
 
@@ -71,30 +76,36 @@ def pretrain_on(
     what cannot be read, trained or written.
     """
     tell = say or (lambda sentence: None)
+    asked = check_probes(shipped_probes() if probes is None else probes)
     folder = open_folder(out, fresh=fresh)
     start, recipe = _start(model, recipe, settings)
     place = choose_device(device or settings.device)
     state = PartialState(cpu=place.type == "cpu")
     with state.main_process_first():
         if fresh and state.is_main_process:
-            for name in (STOPPED, f".{STOPPED}", f".{STOPPED}-old", _VOCABULARY, _NOTE):
-                _remove(folder / name)
+            _clear(folder, (*STOPPED, _VOCABULARY, _NOTE))
         precision = _precision(recipe, place, folder)
         words = _tokenizer(model or tokenizer, sources, recipe, settings, folder, lowercase, tell)
         train, held_out = encode(
             sources, words, folder / _CORPORA, held_out=recipe.held_out, say=tell
         )
-    asked = shipped_probes() if probes is None else probes
-    texts = Texts(train, held_out, words, check_probes(asked, words, recipe.positions), start)
+    long = too_long(asked, words, recipe.positions)
+    if long and probes is not None:
+        raise PlaygroundError(
+            f"The probe {shorten(long[0])} has more than {recipe.positions} tokens; shorten it, or raise "
+            "positions."
+        )
+    asked = tuple(probe for probe in asked if probe not in long)
+    texts = Texts(train, held_out, words, asked, start)
     done = pretrain(
         texts, folder, recipe=recipe, device=place.type, precision=precision, say=tell,
         progress=progress,
     )  # fmt: skip
-    report = {"start": model} | _report(texts, done, recipe, state.num_processes)
+    named = None if model is None else resolve(model, settings, MASKED_LM).name
+    report = {"start": named} | _report(texts, done, recipe, state.num_processes)
     if state.is_main_process:
         _save(folder, texts, done, report, half=recipe.half)
-        for name in (STOPPED, _CORPORA, _VOCABULARY, _NOTE):
-            _remove(folder / name)
+        _clear(folder, (*STOPPED, _CORPORA, _VOCABULARY, _NOTE))
     return Finished(folder, report)
 
 
@@ -138,7 +149,13 @@ def _precision(recipe: Recipe, place: torch.device, folder: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     chosen = "bfloat16" if bfloat16_gains(place) else "float32"
-    note.write_text(json.dumps({"precision": chosen}), encoding="utf-8")
+    try:
+        note.write_text(json.dumps({"precision": chosen}), encoding="utf-8")
+    except OSError as error:
+        raise PlaygroundError(
+            f"The folder {shorten(folder, 120)} cannot be written ({error.strerror}); make room and run "
+            "the same command again."
+        ) from None
     return chosen
 
 
@@ -146,37 +163,55 @@ def _tokenizer(
     name: str | None, sources: Sequence[Source], recipe: Recipe, settings: Settings, folder: Path,
     lowercase: bool, say: Say,
 ) -> PreTrainedTokenizerBase:  # fmt: skip
-    """Return the tokenizer that is asked for, or one of the texts, kept for a start after a kill."""
-    if name is not None:
-        found = read_tokenizer(resolve(name, settings, MASKED_LM))
-    elif (folder / _VOCABULARY / "tokenizer_config.json").is_file():
-        with quietly():
-            found = transformers.AutoTokenizer.from_pretrained(folder / _VOCABULARY)
+    """Return the tokenizer that is asked for, or one of the texts; ready for blocks of any length."""
+    if name is None:
+        found = _own_tokenizer(sources, recipe, folder, lowercase, say)
     else:
-        say(f"A vocabulary of {recipe.vocabulary:,} WordPieces from the texts.")
-        found = train_tokenizer(
-            _all_documents(sources),
-            recipe.vocabulary,
-            lowercase=lowercase,
-            longest=recipe.positions,
-        )
-        found.save_pretrained(folder / _VOCABULARY)
+        found = read_tokenizer(resolve(name, settings, MASKED_LM))
     missing = [
         mark for mark in ("cls_token", "sep_token", "mask_token", "pad_token")
         if getattr(found, mark, None) is None
     ]  # fmt: skip
-    if missing or not found.is_fast:
-        why = f"has no {missing[0]}" if missing else "is a slow one"
+    if missing or not found.is_fast or not isinstance(found.backend_tokenizer.model, WordPiece):
+        why = f"has no {missing[0]}" if missing else "is not made of WordPieces"
         raise PlaygroundError(
-            f"The tokenizer {shorten(name or 'of the texts')} {why}; take one of a BERT, "
-            "or leave --tokenizer out to train one."
+            f"The tokenizer of {shorten(name or 'the texts', 80)} {why}; take one of a BERT, or leave "
+            "--tokenizer out to train one."
         )
     found.model_max_length = recipe.positions
     return found
 
 
+def _own_tokenizer(
+    sources: Sequence[Source], recipe: Recipe, folder: Path, lowercase: bool, say: Say
+) -> PreTrainedTokenizerBase:
+    """Return a WordPiece tokenizer of the texts, kept for a start after a kill.
+
+    A stopped run goes on with its own even if a file has a new date: whether the texts are the same is
+    told by their tokens. Raises PlaygroundError where a stopped run had another.
+    """
+    place = folder / _VOCABULARY
+    asked = {"size": recipe.vocabulary, "lowercase": lowercase}
+    note = asked | {"texts": [source.mark for source in sources]}
+    stopped = any((folder / name).exists() for name in STOPPED)
+    kept = kept_vocabulary(place)
+    if kept is not None:
+        found, before = kept
+        if before == note or (stopped and before | asked == before):
+            return found
+    if stopped:
+        raise of_another_run(folder)
+    say(f"A vocabulary of {recipe.vocabulary:,} WordPieces from the texts.")
+    found = train_tokenizer(
+        _all_documents(sources), recipe.vocabulary, lowercase=lowercase, longest=recipe.positions
+    )
+    keep_vocabulary(found, place, note)
+    return found
+
+
 def _all_documents(sources: Sequence[Source]) -> Iterator[str]:
-    return itertools.chain.from_iterable(source.documents() for source in sources)
+    for source in sources:
+        yield from (text for text in source.documents() if text is not None)
 
 
 def _report(texts: Texts, done: Pretrained, recipe: Recipe, processes: int) -> dict[str, Any]:
@@ -205,7 +240,7 @@ def _report(texts: Texts, done: Pretrained, recipe: Recipe, processes: int) -> d
             for corpus, held, passes in zip(texts.train, texts.held_out, done.passes, strict=True)
         ],
         "steps": done.progress.step,
-        "tokens": done.progress.checkpoints[-1]["tokens"],
+        "tokens": done.tokens,
         "seconds": round(done.progress.seconds, 1),
         "precision": done.precision,
         "processes": processes,
@@ -230,8 +265,9 @@ def _save(
         add_checksums(stage)
 
 
-def _remove(place: Path) -> None:
-    if place.is_dir():
-        shutil.rmtree(place, ignore_errors=True)
-    else:
-        place.unlink(missing_ok=True)
+def _clear(folder: Path, names: Sequence[str]) -> None:
+    for place in (folder / name for name in names):
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)

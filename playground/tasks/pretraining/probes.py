@@ -14,7 +14,8 @@ from playground.tasks.pretraining.blocks import Corpus, held_out_blocks
 from playground.tasks.pretraining.masking import Masker
 
 MASK = "[MASK]"
-TOP = 5
+MOST_PROBES, LONGEST_PROBE, _LONGEST_PIECE = 100, 300, 80  # what a time-lapse may hold
+_TOP = 5
 _SEED = 20_181  # of the hidden tokens, the same at every look
 _ROWS = 16
 
@@ -26,12 +27,15 @@ def held_out_loss(
 ) -> float | None:  # fmt: skip
     """Return the mean loss at hidden tokens of held-out blocks, nats; None for too few texts.
 
+    length: tokens of a block; blocks: at most so many, from the start of the corpus.
     The same tokens are hidden each time. ``e`` to its power is the pseudo-perplexity of a hidden token.
     """
     found = held_out_blocks(corpus, first=first, separator=separator, length=length, most=blocks)
     if not len(found):
         return None
     hidden = masker.hide(found, np.random.default_rng(_SEED))
+    if not len(hidden.gold):  # nothing but unknown tokens
+        return None
     place = next(network.parameters()).device
     total = 0.0
     for start in range(0, len(found), _ROWS):
@@ -44,10 +48,12 @@ def held_out_loss(
     return total / len(hidden.gold)
 
 
-def check_probes(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, positions: int
-) -> tuple[str, ...]:
-    """Return the probe sentences; raises PlaygroundError for one without a mask, with two, or too long."""
+def check_probes(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the probe sentences, blank ones left out.
+
+    Raises PlaygroundError for one that is not of one mask, is too long to be shown or stands there
+    twice, and for too many.
+    """
     found = tuple(text.strip() for text in texts if text.strip())
     for text in found:
         many = text.count(MASK)
@@ -55,9 +61,27 @@ def check_probes(
             raise PlaygroundError(
                 f"The probe {shorten(text)} has {many} masks; write {MASK} exactly once."
             )
-        if len(tokenizer(text)["input_ids"]) > positions:
-            raise PlaygroundError(f"The probe {shorten(text)} has more than {positions} tokens.")
+        if len(text) > LONGEST_PROBE:
+            raise PlaygroundError(
+                f"The probe {shorten(text)} has {len(text)} characters; the most is {LONGEST_PROBE}."
+            )
+        if found.count(text) > 1:
+            raise PlaygroundError(f"The probe {shorten(text)} stands there twice; leave one out.")
+    if len(found) > MOST_PROBES:
+        raise PlaygroundError(f"There are {len(found)} probes; the most is {MOST_PROBES}.")
     return found
+
+
+def too_long(
+    probes: Iterable[str], tokenizer: PreTrainedTokenizerBase, positions: int
+) -> tuple[str, ...]:
+    """Return the probes of more tokens than the model reads."""
+    return tuple(text for text in probes if len(_encoded(text, tokenizer)) > positions)
+
+
+def _encoded(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    asked = text.replace(MASK, str(tokenizer.mask_token))
+    return tokenizer.backend_tokenizer.encode(asked).ids
 
 
 @torch.no_grad()
@@ -67,10 +91,13 @@ def answers(
     """Yield for each probe the five likeliest pieces at its mask, with their probabilities."""
     place = next(network.parameters()).device
     for text in probes:
-        ids = torch.tensor([tokenizer(text)["input_ids"]], device=place)
+        ids = torch.tensor([_encoded(text, tokenizer)], device=place)
         at = ids[0].tolist().index(tokenizer.mask_token_id)
         states = network.bert(ids).last_hidden_state[0, at]
         shares = network.cls(states[None])[0].float().softmax(-1)
-        best = shares.topk(min(TOP, len(shares)))
+        best = shares.topk(min(_TOP, len(shares)))
         pieces = tokenizer.convert_ids_to_tokens(best.indices.tolist())
-        yield [[p, round(float(v), 5)] for p, v in zip(pieces, best.values.tolist(), strict=True)]
+        yield [
+            [p[:_LONGEST_PIECE], round(float(v), 5)]
+            for p, v in zip(pieces, best.values.tolist(), strict=True)
+        ]

@@ -10,6 +10,7 @@ from playground.errors import PlaygroundError, shorten
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LENGTHS = ((128, 0.75), (256, 0.17), (512, 0.08))
+_MOST_CHECKPOINTS = 59  # a time-lapse holds 60, the one at the start among them
 _SHARES = ("mask_rate", "warmup", "weight_decay", "held_out")
 _COUNTS = (
     "layers", "hidden", "heads", "positions", "vocabulary", "tokens", "batch_tokens", "accumulate",
@@ -25,16 +26,16 @@ class Recipe:
     positions: its longest input. vocabulary: WordPieces, where one is trained.
 
     tokens: read in all. batch_tokens: in a batch of one process; ``accumulate`` batches make a step.
-    lengths: (tokens of a block, share of the training) in turn; short ones first, as attention over long
-    ones costs more and is learned late (Devlin et al. 2019, app. A.2), and never above ``positions``. mask_rate: share of the tokens that are
-    predicted; of these ``masked`` are replaced by the mask token, ``randomised`` by any token, and the
+    A batch holds as many whole blocks as fit. lengths: (tokens of a block, share of the training) in turn;
+    short ones first, as attention over long ones costs more and is learned late (Devlin et al. 2019, app.
+    A.2), and never above ``positions``. mask_rate: share of the tokens that are predicted; of these ``masked`` are replaced by the mask token, ``randomised`` by any token, and the
     rest stay (Devlin et al. 2019, § 3.1: .8 and .1). whole_word: hide all pieces of a word together.
 
     optimizer: "adamw" (Loshchilov and Hutter 2019), or "muon" (Jordan et al. 2024) for the matrices of
     the layers with AdamW for the rest. learning_rate: the peak, after ``warmup``, a share of the steps;
     it falls to 0 over the last ``decay`` (Hägele et al. 2024). vectors: tokens of CBOW training for the
     first embeddings, 0 for none. held_out: share of the documents that are never trained on.
-    checkpoints: looks at the held-out texts and the probes. half: store weights in fp16.
+    checkpoints: looks at the held-out texts and the probes, after one at the start. half: store weights in fp16.
     """
 
     layers: int = 4
@@ -77,6 +78,10 @@ class Recipe:
                 )
         if self.mask_rate == 0:
             raise PlaygroundError("mask_rate is 0; it must be above 0, or nothing is learned.")
+        if self.checkpoints > _MOST_CHECKPOINTS:
+            raise PlaygroundError(
+                f"checkpoints is {self.checkpoints}; the most is {_MOST_CHECKPOINTS}."
+            )
         if not 0 < self.decay <= 1:
             raise PlaygroundError(f"decay is {self.decay}; it must be above 0 and at most 1.")
         if not 0 < self.learning_rate < math.inf:
@@ -102,9 +107,11 @@ class Recipe:
         self._check_lengths()
 
     def _check_lengths(self) -> None:
-        if abs(sum(share for _, share in self.lengths) - 1) > 1e-6:
-            raise PlaygroundError("The shares of lengths must add up to 1.")
-        for length, _ in self.lengths:
+        for length, share in self.lengths:
+            if not 0 < share <= 1:
+                raise PlaygroundError(
+                    f"Blocks of {length} tokens have the share {share}; it must be above 0 and at most 1."
+                )
             if not 8 <= length <= self.positions:
                 raise PlaygroundError(
                     f"A block has {length} tokens; it must have from 8 to positions ({self.positions})."
@@ -114,6 +121,11 @@ class Recipe:
                     f"A block of {length} tokens is longer than a batch ({self.batch_tokens}); "
                     "raise batch_tokens or shorten the blocks."
                 )
+        total = sum(share for _, share in self.lengths)
+        if abs(total - 1) > 1e-6:
+            raise PlaygroundError(
+                f"The shares of lengths add up to {total:g}; they must add up to 1."
+            )
 
     def steps(self, processes: int = 1) -> int:
         """Return the steps of the whole training."""
@@ -121,12 +133,24 @@ class Recipe:
 
     def length_at(self, step: int, steps: int) -> int:
         """Return the tokens of a block in a step, counted from 0."""
-        reached = 0.0
+        return next(length for length, stop in self._phases(steps) if step < stop)
+
+    def tokens_in(self, done: int, steps: int, processes: int = 1) -> int:
+        """Return the tokens of the first ``done`` of ``steps`` steps."""
+        total, start = 0, 0
+        for length, stop in self._phases(steps):
+            taken = max(0, min(done, stop) - start)
+            total += taken * (self.batch_tokens // length) * length
+            start += taken
+        return total * self.accumulate * processes
+
+    def _phases(self, steps: int) -> list[tuple[int, float]]:
+        """Return block lengths, each with the step at which it ends; the last one never does."""
+        reached, found = 0.0, []
         for length, share in self.lengths:
             reached += share
-            if step < round(reached * steps):
-                return length
-        return self.lengths[-1][0]
+            found.append((length, float(round(reached * steps))))
+        return [*found[:-1], (found[-1][0], math.inf)]
 
     def rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of a step: a linear rise, a plateau, and a linear fall to 0."""

@@ -40,19 +40,18 @@ def cbow(
     tokens: int,
     batch: int = 8_192,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
     """Return vectors of the pieces, (V, dimensions), of mean norm :data:`NORM`.
 
-    read: returns the next so many tokens, a batch of neighbours. counts: (V,) for the negatives. A
+    read: returns the next so many tokens, a batch of neighbours. counts: (V,) for the negatives.
+    tokens: read in all; batch: at once, a multiple of the 64 in which neighbours are sought. A
     context is the mean of up to ``WINDOW`` pieces on either side. Pieces that never occur keep small
     random vectors. The loss is binary cross-entropy of the true piece against drawn ones (their eq. 4).
     """
     generator = torch.Generator().manual_seed(seed)
     size = len(counts)
-    inner = nn.Embedding(size, dimensions)
-    with torch.no_grad():
-        inner.weight.normal_(0, 0.5 / dimensions**0.5, generator=generator)
+    first = torch.empty(size, dimensions).normal_(0, 0.5 / dimensions**0.5, generator=generator)
+    inner = nn.Embedding.from_pretrained(first, freeze=False)
     outer = torch.zeros(size, dimensions, requires_grad=True)
     noise = torch.from_numpy(counts.astype(np.float64) ** _POWER)
     noise = (noise / noise.sum()).float()
@@ -71,8 +70,6 @@ def cbow(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if progress:
-            progress(step + 1, steps)
     found = inner.weight.detach()
     seen = torch.from_numpy(counts > 0)
     return found * (NORM / found[seen].norm(dim=-1).mean())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from playground.errors import PlaygroundError
+from playground.engine.loading import Source, quietly, read_tokenizer
+from playground.errors import PlaygroundError, shorten
+from playground.tasks.training.saving import why_unwritten
 
+_NOTE = "note.json"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -18,7 +26,8 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Return BERT's tokenizer with ``size`` pieces of these texts; ``longest`` is the model's input.
 
-    Raises PlaygroundError where the texts do not hold so many pieces.
+    A piece is found where it occurs twice. Raises PlaygroundError where the texts do not hold so many
+    pieces, or more characters than fit.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
@@ -29,6 +38,13 @@ def train_tokenizer(
     )
     tokenizer.train_from_iterator(texts, trainer)
     found = tokenizer.get_vocab_size()
+    if found == len(SPECIAL):
+        raise PlaygroundError("The texts hold no word to make a vocabulary of; give more text.")
+    if found > size:
+        raise PlaygroundError(
+            f"The characters of the texts alone are {found:,} pieces, more than the vocabulary of "
+            f"{size:,}; give --vocabulary {found} or more."
+        )
     if found < size:
         raise PlaygroundError(
             f"The texts hold {found:,} pieces, fewer than the vocabulary of {size:,}; "
@@ -46,3 +62,37 @@ def train_tokenizer(
         pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
+
+
+def keep_vocabulary(tokenizer: PreTrainedTokenizerBase, place: Path, note: dict[str, Any]) -> None:
+    """Write a tokenizer to the folder ``place`` in one step, with a note of what it was made of.
+
+    Raises PlaygroundError where it cannot be written.
+    """
+    new = place.with_name(f".{place.name}")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        with quietly():
+            tokenizer.save_pretrained(new)
+        (new / _NOTE).write_text(json.dumps(note), encoding="utf-8")
+        shutil.rmtree(place, ignore_errors=True)
+        os.replace(new, place)
+    except Exception as error:
+        reason = why_unwritten(error)
+        if reason is None:
+            raise
+        shutil.rmtree(new, ignore_errors=True)
+        raise PlaygroundError(
+            f"The vocabulary cannot be written to {shorten(place.parent, 120)} ({reason}); make room and "
+            "run the same command again."
+        ) from None
+
+
+def kept_vocabulary(place: Path) -> tuple[PreTrainedTokenizerBase, dict[str, Any]] | None:
+    """Return the tokenizer that :func:`keep_vocabulary` wrote to ``place`` and its note, or None."""
+    try:
+        note = json.loads((place / _NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return read_tokenizer(Source(place.name, str(place), True)), note

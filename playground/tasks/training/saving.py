@@ -69,12 +69,25 @@ def staged(folder: Path) -> Iterator[Path]:
             file.chmod(0o644)
             os.replace(file, folder / file.name)
         stage.rmdir()
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or "the disk may be full"
+    except Exception as error:
+        reason = why_unwritten(error)
+        if reason is None:
+            raise
         raise PlaygroundError(
             f"The model cannot be written to {shorten(folder, 120)} ({reason}); make room and run the "
             "same command again: it goes on from the last checkpoint."
         ) from None
+
+
+def why_unwritten(error: Exception) -> str | None:
+    """Return why files could not be written, or None for an error of another kind.
+
+    safetensors has an exception of its own for a failed write, and tokenizers raises a bare one.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    told = isinstance(error, OSError | SafetensorError) or type(error) is Exception
+    return "the disk may be full" if told else None
 
 
 def add_checksums(folder: Path) -> None:
