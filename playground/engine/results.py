@@ -117,3 +117,50 @@ class Explanation:
     @property
     def prediction(self) -> str:
         return self.labels[int(self.probabilities.argmax())]
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """What the masked-LM head makes of each layer's state at one mask: L + 1 rows, embeddings first.
+
+    layers: the likeliest tokens of each row, best first. winner: the last row's best token, with its
+    probability, (L + 1,), and its rank (1 is best) in every row. tokens: read by the model.
+    """
+
+    layers: tuple[tuple[Fill, ...], ...]
+    winner: str
+    probabilities: np.ndarray
+    ranks: tuple[int, ...]
+    tokens: int
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """The attention weights of one text: tokens (T,), weights (L, heads, T, T), each row adds up to 1.
+
+    ``weights[l, h, i, j]`` is how much of token j head h of layer l + 1 mixes into token i.
+    mask_positions: the places of the text's masks.
+    """
+
+    tokens: tuple[str, ...]
+    weights: np.ndarray
+    mask_positions: tuple[int, ...] = ()
+
+    @property
+    def layers(self) -> int:
+        return self.weights.shape[0]
+
+    @property
+    def heads(self) -> int:
+        return self.weights.shape[1]
+
+    def entropies(self) -> np.ndarray:
+        """Return the entropy of each head's rows in bits, averaged over the tokens, (L, heads).
+
+        0 where every token looks at one token alone, log2(T) where it looks at all alike.
+        """
+        logs = np.log2(self.weights, where=self.weights > 0, out=np.zeros_like(self.weights))
+        return -(self.weights * logs).sum(-1).mean(-1)

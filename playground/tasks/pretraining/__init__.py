@@ -1,0 +1,1 @@
+"""Pretraining a masked LM from texts: corpora, vocabulary, training, and its time-lapse."""
