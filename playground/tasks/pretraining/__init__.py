@@ -1,1 +1,1 @@
-"""Pretraining a masked LM from texts: corpora, vocabulary, training, and its time-lapse."""
+"""Pretraining a BERT from scratch: corpora, WordPieces, blocks, masking, the loop, and what it leaves."""

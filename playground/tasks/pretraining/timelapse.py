@@ -6,15 +6,19 @@ read with every size, kind and range checked, and nothing in it is trusted to be
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from playground.errors import PlaygroundError, shorten
+
+if TYPE_CHECKING:
+    from playground.engine.loading import Source
 
 FILE = "pretraining.json"
 FORMAT = 1
@@ -43,19 +47,20 @@ class CurvePoint:
 class Checkpoint:
     """A moment of the training at which the model was looked at.
 
-    loss: held-out loss by corpus, nats a hidden token; mean_loss over the corpora. seconds: of training.
+    loss: held-out loss by corpus, nats a hidden token; mean_loss over the corpora, None if there was
+    nothing held out. seconds: of training.
     """
 
     step: int
     tokens: int
     seconds: float
     loss: Mapping[str, float]
-    mean_loss: float
+    mean_loss: float | None
 
     @property
-    def perplexity(self) -> float:
+    def perplexity(self) -> float | None:
         """How many equally likely words would be as hard to choose among: e to the mean loss."""
-        return math.exp(self.mean_loss)
+        return None if self.mean_loss is None else math.exp(self.mean_loss)
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,11 @@ class Timelapse:
     probes: tuple[Probe, ...]
 
     def __post_init__(self) -> None:
-        if not self.checkpoints or not self.probes:
-            raise _wrong("it has no checkpoint or no sentence")
         for name, steps in (
             ("curve", [point.step for point in self.curve]),
             ("checkpoints", [point.step for point in self.checkpoints]),
         ):
-            if any(after <= before for before, after in zip(steps, steps[1:], strict=False)):
+            if any(after <= before for before, after in itertools.pairwise(steps)):
                 raise _wrong(f"the steps of its {name} do not grow")
         for probe in self.probes:
             if len(probe.top) != len(self.checkpoints):
@@ -119,11 +122,22 @@ class Timelapse:
         os.replace(fresh, path)
 
     @classmethod
+    def of(cls, source: Source) -> Timelapse:
+        """Return what lies beside a model's weights; PlaygroundError if it brings nothing."""
+        file = Path(source.location) / FILE
+        if not source.local or not file.exists():
+            raise PlaygroundError(
+                f"The model {shorten(source.name, 80)} brings no record of its pretraining; "
+                "choose one that playground pretrain has made."
+            )
+        return cls.load(file)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Timelapse:
         """Return the time-lapse of a file; PlaygroundError, in one sentence, for one that is none."""
         path = Path(path)
         if not path.is_file():  # a pipe or a device would be read without end
-            raise PlaygroundError(f"The model has no {FILE}; playground pretrain writes one.")
+            raise _wrong("it is no file")
         try:
             with path.open("rb") as file:
                 content = file.read(_MOST_BYTES + 1)
@@ -144,7 +158,7 @@ class Timelapse:
         if top["format"] != FORMAT or isinstance(top["format"], bool):
             raise _wrong(f"its format is {shorten(top['format'])} and this app reads {FORMAT}")
         points = _list(top["curve"], "curve", _MOST_POINTS)
-        checkpoints = _list(top["checkpoints"], "checkpoints", _MOST_CHECKPOINTS)
+        checkpoints = _list(top["checkpoints"], "checkpoints", _MOST_CHECKPOINTS, fewest=1)
         probes = _list(top["probes"], "probes", _MOST_PROBES)
         return cls(
             tuple(_point(one) for one in points),
@@ -166,7 +180,7 @@ def _point(data: Any) -> CurvePoint:
 def _checkpoint(data: Any) -> Checkpoint:
     own = _fields(data, "a checkpoint", ("step", "tokens", "seconds", "loss", "mean_loss"))
     losses = own["loss"]
-    if not isinstance(losses, dict) or not 1 <= len(losses) <= _MOST_CORPORA:
+    if not isinstance(losses, dict) or len(losses) > _MOST_CORPORA:
         raise _wrong(f"the loss of a checkpoint is {shorten(losses)}")
     return Checkpoint(
         _count(own["step"], "step"),
@@ -176,7 +190,7 @@ def _checkpoint(data: Any) -> Checkpoint:
             _text(name, "a corpus", _MOST_NAME): _real(loss, "loss", _MOST_LOSS)
             for name, loss in losses.items()
         },
-        _real(own["mean_loss"], "mean_loss", _MOST_LOSS),
+        None if own["mean_loss"] is None else _real(own["mean_loss"], "mean_loss", _MOST_LOSS),
     )
 
 
@@ -216,6 +230,8 @@ def _list(data: Any, what: str, most: int, *, fewest: int = 0) -> list[Any]:
 def _text(data: Any, what: str, most: int) -> str:
     if not isinstance(data, str) or not 1 <= len(data) <= most:
         raise _wrong(f"{what} is {shorten(data)}; it must be text of 1 to {most} characters")
+    if any("\ud800" <= sign <= "\udfff" for sign in data):
+        raise _wrong(f"{what} holds half a character")
     return data
 
 
