@@ -116,7 +116,7 @@ def _restore_links(
             **restored(fill, state.sentences),
             **ner.restored(state.ner),
             **compare.restored(state.compared, state.compared_texts),
-            **pretrain.restored(state.pretrain),
+            **pretrain.restored(state.pretrain, state.model),
         }
         settings = registry.settings
         if not settings.hosted or state.classifier in ("", *settings.nli_model_names):

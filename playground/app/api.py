@@ -10,7 +10,6 @@ from typing import Any
 import gradio as gr
 
 from playground import resources
-from playground.app import lens_view
 from playground.app.compare_view import Side, scores_json
 from playground.app.registry import Registry
 from playground.app.tabs.classify import default_prompt
@@ -163,7 +162,7 @@ def add_endpoints(registry: Registry) -> None:
         """
         _require_text(text=text, model=model)
         _require_whole("top_k", top_k, _MOST_PREDICTIONS)
-        return lens_view.layers_json(registry.get(model).layers(text, top_k=top_k))
+        return registry.get(model).layers(text, top_k=top_k).to_json()
 
     def attention(text: str, layer: int = 1, head: int = 1, model: str = "") -> dict[str, Any]:
         """Return where each token of a text looks in one attention head; layers and heads count from 1.
@@ -175,7 +174,7 @@ def add_endpoints(registry: Registry) -> None:
         found = registry.get(model).attention(text)
         _require_whole("layer", layer, found.layers)
         _require_whole("head", head, found.heads)
-        return lens_view.attention_json(found, layer, head)
+        return found.to_json(layer, head)
 
     def cards() -> list[dict[str, Any]]:
         """Return the shipped prompt cards: templates, label words, examples and sources."""

@@ -105,7 +105,7 @@ def lapse_table(lapse: Timelapse, probe: Probe) -> str:
         f'<div class="pp-result"><h3>All checkpoints at a glance</h3>'
         f'<div class="pp-scroll" tabindex="0"><table class="pp-table pp-steps" data-frames><thead><tr>'
         f'<th scope="col">Read</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-        f'<p class="pp-legend">Tokens read, and the likeliest words then: the darker, the likelier. <span class="pp-guess pp-final">Framed</span> is '
+        f'<p class="pp-legend">Tokens read, and the likeliest words then: the stronger the colour, the likelier. <span class="pp-guess pp-final">Framed</span> is '
         "what the model says in the end. A row opens beside.</p></div>"
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +35,7 @@ def layers_result(view: LayerView) -> str:
         rows.append(
             f'<tr><th scope="row">{layer_name(layer)}</th>'
             f'<td class="pp-grows"><span class="pp-track pp-slim" aria-hidden="true"><span class="pp-fill" '
-            f'style="{width(share)}"></span></span><span class="pp-small">{percent(share)} · #{rank:,}</span>'
+            f'style="{width(share)}"></span></span><span class="pp-small">{percent(share)}&nbsp;</span><span class="pp-small">#{rank:,}</span>'
             f"</td>{cells}</tr>"
         )
     heads = "".join(f'<th scope="col">{k + 1}.</th>' for k in range(wide))
@@ -122,6 +121,23 @@ def sharpest(found: AttentionMap) -> tuple[int, int]:
     return int(layer) + 1, int(head) + 1
 
 
+def telling(found: AttentionMap) -> tuple[int, int]:
+    """Return the head, from 1, whose look from the first mask at one word is strongest.
+
+    Heads that look at a neighbour or at the text's ends are plenty and say little: they count only where
+    a text has nothing else, or no mask, and the sharpest one stands for them.
+    """
+    if not found.mask_positions:
+        return sharpest(found)
+    mask, last = found.mask_positions[0], len(found.tokens) - 1
+    words = [j for j in range(1, last) if abs(j - mask) > 1]
+    if not words:
+        return sharpest(found)
+    strongest = found.weights[:, :, mask, words].max(-1)  # (L, heads)
+    layer, head = np.unravel_index(strongest.argmax(), strongest.shape)
+    return int(layer) + 1, int(head) + 1
+
+
 def heads_grid(found: AttentionMap, layer: int, head: int) -> str:
     """Return all heads as small maps to choose from, a row a layer, with their entropies."""
     entropies = found.entropies()
@@ -148,7 +164,7 @@ def heads_grid(found: AttentionMap, layer: int, head: int) -> str:
     return (
         '<div class="pp-result"><h3>All heads: pick one</h3>'
         f'<div class="pp-scroll" tabindex="0"><div class="pp-heads">{"".join(rows)}</div></div>'
-        f'<p class="pp-legend">A row a layer. In each map a row of dots is where one token looks, darker for more: '
+        f'<p class="pp-legend">A row a layer. In each map a row of dots is where one token looks, stronger for more: '
         "a diagonal looks at the token itself or its neighbour, an upright line at one token for all. "
         f"<b>Entropy</b> says how widely a head looks, 0 bits for one token, {most:.1f} for all alike: this head {own:.1f}, "
         f"the sharpest {entropies.min():.1f} (layer {sharp[0]}, head {sharp[1]}), "
@@ -196,40 +212,6 @@ def attention_csv(found: AttentionMap, layer: int, head: int) -> str:
     for token, row in zip(shown, found.weights[layer - 1, head - 1], strict=True):
         writer.writerow([token, *(f"{share:.6g}" for share in row)])
     return stream.getvalue()
-
-
-def layers_json(view: LayerView) -> dict[str, Any]:
-    """Return the layers as plain values."""
-    return {
-        "tokens": view.tokens,
-        "winner": view.winner,
-        "layers": [
-            {
-                "layer": layer,
-                "top": [
-                    {"token": f.token, "logit": f.logit, "probability": f.probability} for f in top
-                ],
-                "winner_probability": float(share),
-                "winner_rank": rank,
-            }
-            for layer, (top, share, rank) in enumerate(
-                zip(view.layers, view.probabilities, view.ranks, strict=True)
-            )
-        ],
-    }
-
-
-def attention_json(found: AttentionMap, layer: int, head: int) -> dict[str, Any]:
-    """Return one head as plain values; ``weights`` has a row a token, which adds up to 1."""
-    return {
-        "tokens": list(found.tokens),
-        "layer": layer,
-        "head": head,
-        "layers": found.layers,
-        "heads": found.heads,
-        "entropy": float(found.entropies()[layer - 1, head - 1]),
-        "weights": np.round(found.weights[layer - 1, head - 1].astype(float), 6).tolist(),
-    }
 
 
 def program(text: str, model: str, layer: int, head: int) -> str:

@@ -15,7 +15,7 @@ from playground.engine import scoring
 from playground.engine.backbone import Backbone, load_backbone
 from playground.engine.calibration import Priors, label_log_probs, prior_rows
 from playground.engine.encoding import Encoded
-from playground.engine.explained import label_word_scores, top, word_score
+from playground.engine.explained import label_word_scores, layer_view, top, word_score
 from playground.engine.label_words import Vocabulary, text_before_mask
 from playground.engine.lens import Lens
 from playground.engine.results import (
@@ -284,15 +284,7 @@ class Prompting:
             )
         logits = self._lens.logits(encoded).clone()  # (L + 1, V)
         logits[-1] = self.runner.logits([encoded])[0][0]  # packed sums differ in the last bits
-        best = int(logits[-1].argmax())
-        log_probs = logits[:, best] - logits.logsumexp(-1)
-        return LayerView(
-            layers=tuple(top(self.vocabulary, row, top_k) for row in logits),
-            winner=self.vocabulary.readable(best),
-            probabilities=log_probs.exp().double().numpy(),
-            ranks=tuple(((logits > logits[:, best, None]).sum(-1) + 1).tolist()),
-            tokens=len(encoded),
-        )
+        return layer_view(self.vocabulary, logits, top_k, tokens=len(encoded))
 
     def attention(self, text: str) -> AttentionMap:
         """Return the attention weights of every layer and head over the tokens of ``text``.

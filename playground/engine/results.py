@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -136,6 +136,26 @@ class LayerView:
     def __len__(self) -> int:
         return len(self.layers)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the rows as plain values."""
+        rows = zip(self.layers, self.probabilities.tolist(), self.ranks, strict=True)
+        return {
+            "tokens": self.tokens,
+            "winner": self.winner,
+            "layers": [
+                {
+                    "layer": layer,
+                    "top": [
+                        {"token": f.token, "logit": f.logit, "probability": f.probability}
+                        for f in top
+                    ],
+                    "winner_probability": share,
+                    "winner_rank": rank,
+                }
+                for layer, (top, share, rank) in enumerate(rows)
+            ],
+        }
+
 
 @dataclass(frozen=True)
 class AttentionMap:
@@ -164,3 +184,15 @@ class AttentionMap:
         """
         logs = np.log2(self.weights, where=self.weights > 0, out=np.zeros_like(self.weights))
         return -(self.weights * logs).sum(-1).mean(-1)
+
+    def to_json(self, layer: int, head: int) -> dict[str, Any]:
+        """Return one head, counted from 1, as plain values; ``weights`` has a row a token."""
+        return {
+            "tokens": list(self.tokens),
+            "layer": layer,
+            "head": head,
+            "layers": self.layers,
+            "heads": self.heads,
+            "entropy": float(self.entropies()[layer - 1, head - 1]),
+            "weights": np.round(self.weights[layer - 1, head - 1].astype(float), 6).tolist(),
+        }

@@ -63,6 +63,12 @@ const look = (number) => {
     best.map(([share, k]) => `${froms[k].textContent} ${said(share)}`).join(', ');
 };
 
+const reveal = () => {
+  const box = find('.pp-attention'), from = find('[data-look][aria-pressed=true]');
+  if (box && from) box.scrollTop = from.offsetTop - box.offsetTop - box.clientHeight / 2;
+};
+reveal();
+
 const own = (event, selector) => event.target instanceof Element ? event.target.closest(selector) : null;
 part?.addEventListener('click', (event) => {
   const go = own(event, '[data-go]'), from = own(event, '[data-look]');
@@ -88,4 +94,5 @@ watch('value', () => setTimeout(() => {
   if (at !== null && at < rows().length - 1) show(at); else stop();
   if (findAll('[data-look]').length !== tokens) pinned = null;
   if (pinned !== null) look(pinned);
+  reveal();
 }, 60));

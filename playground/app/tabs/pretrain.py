@@ -46,17 +46,20 @@ _INSIDE = (
 class PretrainTab:
     """The components of the tab that a link sets."""
 
+    registry: Registry
     text: gr.Textbox
     sentence: gr.Dropdown
     picked: gr.State
 
-    def restored(self, state: Mapping[str, Any]) -> dict:
-        """Return the updates that show what a link holds of the tab."""
+    def restored(self, state: Mapping[str, Any], model: str) -> dict:
+        """Return the updates that show what a link to ``model`` holds of the tab."""
         updates: dict = {}
         if "text" in state:
             updates[self.text] = state["text"]
-        if "sentence" in state:
-            updates[self.sentence] = gr.update(value=state["sentence"])
+        if "sentence" in state:  # one that is not offered would keep the box from answering at all
+            *_, offered = shown_lapse(self.registry, model, "")
+            if state["sentence"] in offered:
+                updates[self.sentence] = gr.update(choices=offered, value=state["sentence"])
         if "layer" in state and "head" in state:
             updates[self.picked] = (state["layer"], state["head"])
         return updates
@@ -131,7 +134,7 @@ def build_pretrain(registry: Registry, model: gr.Dropdown, classify: ClassifyTab
     )
     heads.click(take_head, [model, text], [attention, heads, picked, said], **quiet())
     sentence.input(lambda one: one or gr.skip(), sentence, text, **quiet())
-    return PretrainTab(text, sentence, picked)
+    return PretrainTab(registry, text, sentence, picked)
 
 
 def _training(registry: Registry, model: gr.Dropdown) -> gr.Dropdown:
@@ -250,11 +253,11 @@ def _drawn_at_start(registry: Registry) -> tuple[Drawn, str]:
 def attended(
     registry: Registry, model: str, text: str, pick: Pick | None
 ) -> tuple[AttentionMap, Pick]:
-    """Return a text's attention, and the head that is drawn: the one picked, or the sharpest."""
+    """Return a text's attention, and the head that is drawn: the one picked, or a telling one."""
     found = registry.get(model).attention(text)
     if pick is not None and 1 <= pick[0] <= found.layers and 1 <= pick[1] <= found.heads:
         return found, pick
-    return found, lens_view.sharpest(found)
+    return found, lens_view.telling(found)
 
 
 def head_of(argument: str, found: AttentionMap) -> Pick:
@@ -323,8 +326,8 @@ def _exports(registry: Registry, inputs: list, classify: ClassifyTab, told: gr.H
         found, own = attended(registry, model, text or "", pick)
         data = {
             "text": text,
-            "layers": lens_view.layers_json(view),
-            "attention": lens_view.attention_json(found, *own),
+            "layers": view.to_json(),
+            "attention": found.to_json(*own),
         }
         shown = json.dumps(data, ensure_ascii=False, indent=1)
         return {payload: download("inside.json", "application/json", shown)}
