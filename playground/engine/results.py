@@ -183,7 +183,7 @@ class AttentionMap:
         0 where every token looks at one token alone, log2(T) where it looks at all alike.
         """
         logs = np.log2(self.weights, where=self.weights > 0, out=np.zeros_like(self.weights))
-        return -(self.weights * logs).sum(-1).mean(-1)
+        return 0.0 - (self.weights * logs).sum(-1).mean(-1)  # 0, and not -0
 
     def to_json(self, layer: int, head: int) -> dict[str, Any]:
         """Return one head, counted from 1, as plain values; ``weights`` has a row a token."""
