@@ -38,7 +38,8 @@ def test_a_head_is_a_table(prompting, capsys):
     assert head.split() == list(found.tokens)
     for line, token, row in zip(lines, found.tokens, found.weights[1, 2], strict=True):
         assert line.split() == [token, *(f"{100 * share:.1f}" for share in row)]
-    assert last == f"layer 2 of 4, head 3 of 4: {found.entropies()[1, 2]:.2f} bits"
+    bits = found.entropies()[1, 2]
+    assert last == f"layer 2 of {found.layers}, head 3 of {found.heads}: {bits:.2f} bits"
 
 
 def test_both_are_json(prompting, capsys):
@@ -53,13 +54,16 @@ def test_both_are_json(prompting, capsys):
     [
         (["layers", "no gap"], '"no gap" has no mask; write {mask} where a word is missing.'),
         (["layers", "{mask} {mask}"], "The text has 2 masks and the layers are read at one; write {mask} once."),
-        (["attention", TEXT, "--layer", "5"], "The layer is 5; this model has 4."),
-        (["attention", TEXT, "--head", "7"], "The head is 7; this model has 4."),
+        (["attention", TEXT, "--layer", "99"], "The layer is 99; this model has {layers}."),
+        (["attention", TEXT, "--head", "77"], "The head is 77; this model has {heads}."),
         (["layers", TEXT, "--model", "/no/such"], 'The model "/no/such" is neither a folder here nor a hub id'),
     ],
 )  # fmt: skip
-def test_an_error_is_one_sentence(arguments, message, capsys):
+def test_an_error_is_one_sentence(arguments, message, prompting, capsys):
     assert main(arguments) == 2
+    found = prompting.attention(TEXT)
+    for name, number in (("{layers}", found.layers), ("{heads}", found.heads)):
+        message = message.replace(name, str(number))
     assert capsys.readouterr().err.startswith(f"playground: {message}")
 
 

@@ -106,7 +106,7 @@ def lapse_table(lapse: Timelapse, probe: Probe) -> str:
         f'<div class="pp-scroll" tabindex="0"><table class="pp-table pp-steps" data-frames><thead><tr>'
         f'<th scope="col">Read</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
         f'<p class="pp-legend">Tokens read, and the likeliest words then: the stronger the colour, the likelier. <span class="pp-guess pp-final">Framed</span> is '
-        "what the model says in the end. A row opens beside.</p></div>"
+        "what the model says in the end. Choose a row to see it closely.</p></div>"
     )
 
 

@@ -48,7 +48,7 @@ def test_each_layer_has_its_tokens_and_the_winners_share(view):
     assert texts(html, "pp-final") == ["day", "day"]
     names = [e.text for e in read(html) if e.attributes.get("scope") == "row"]
     assert names == ["input", "1", "2"]
-    assert texts(html, "pp-grows") == ["< 0.01 %\xa0#1,234", "20.0 %\xa0#2", "90.0 %\xa0#1"]
+    assert texts(html, "pp-grows") == ["< 0.01 % #1,234", "20.0 % #2", "90.0 % #1"]
     assert [e.attributes["style"] for e in select(html, "pp-fill")][1:] == ["width:20.00%", "width:90.00%"]  # fmt: skip
     (result,) = select(html, "pp-result")
     assert result.attributes["data-summary"] == "day 90.0 %, first of all at layer 2"

@@ -142,13 +142,15 @@ def test_a_sentence_to_fill_has_a_limit(site):
     ("name", "values", "said"),
     [
         ("layers", lambda most: ["a {mask}", most, ""], "top_k is {}; it must be a whole number from 1 to 100."),
-        ("attention", lambda most: ["a b", most, 1, ""], "layer is {}; it must be a whole number from 1 to 4."),
-        ("attention", lambda most: ["a b", 1, most, ""], "head is {}; it must be a whole number from 1 to 4."),
+        ("attention", lambda most: ["a b", most, 1, ""], "layer is {}; it must be a whole number from 1 to {layers}."),
+        ("attention", lambda most: ["a b", 1, most, ""], "head is {}; it must be a whole number from 1 to {heads}."),
     ],
     ids=["layers", "layer", "head"],
 )  # fmt: skip
-def test_a_look_inside_has_limits(site, name, values, said, most):
-    assert refused(site.call(name, values(most))) == said.format(shorten(most))
+def test_a_look_inside_has_limits(site, prompting, name, values, said, most):
+    layers, heads = prompting.attention("a b").weights.shape[:2]
+    message = said.format(shorten(most), layers=layers, heads=heads)
+    assert refused(site.call(name, values(most))) == message
 
 
 @pytest.mark.parametrize("name", ["layers", "attention"])
@@ -156,15 +158,16 @@ def test_a_look_inside_has_limits(site, name, values, said, most):
     ("text", "said"),
     [
         ("x" * 100_000 + "{mask}", "The text has 100,006 characters; the most is 20,000."),
-        ("film " * 500 + "{mask}", "The text is longer than the 128 tokens that the model reads; shorten it."),
+        ("film " * 3000 + "{mask}", "The text is longer than the {} tokens that the model reads; shorten it."),
         (7, 'text is "7"; it must be text.'),
         (None, 'text is "None"; it must be text.'),
     ],
     ids=["characters", "tokens", "number", "nothing"],
 )  # fmt: skip
-def test_a_text_to_look_inside_has_limits(site, name, text, said):
+def test_a_text_to_look_inside_has_limits(site, prompting, name, text, said):
     values = [text, 5, ""] if name == "layers" else [text, 1, 1, ""]
-    assert refused(site.call(name, values)) == said
+    message = said.replace("{}", str(prompting.backbone.encoder.max_tokens))
+    assert refused(site.call(name, values)) == message
 
 
 COMPARED = {"template": "{text} It was {mask}.", "label_words": "good: great\nbad: awful"}

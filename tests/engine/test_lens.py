@@ -127,14 +127,17 @@ def test_entropy_is_counted_in_bits(prompting):
 
 def test_both_can_be_written_as_json(prompting):
     view = prompting.layers(TEXT, top_k=2).to_json()
-    assert [row["layer"] for row in view["layers"]] == [0, 1, 2, 3, 4]
+    assert [row["layer"] for row in view["layers"]] == list(
+        range(prompting.attention(TEXT).layers + 1)
+    )
     assert view["layers"][-1]["top"] == [
         {"token": f.token, "logit": f.logit, "probability": f.probability}
         for f in prompting.fill(TEXT, top_k=2)
     ]
     found = prompting.attention(TEXT)
     data = found.to_json(2, 3)
-    assert (data["layer"], data["head"], data["layers"], data["heads"]) == (2, 3, 4, 4)
+    assert (data["layer"], data["head"]) == (2, 3)
+    assert (data["layers"], data["heads"]) == found.weights.shape[:2]
     np.testing.assert_allclose(data["weights"], found.weights[1, 2], atol=1e-6)
 
 
@@ -214,13 +217,13 @@ def test_a_text_is_looked_into_once(folder_of, monkeypatch):
         ("", '"" has no mask; write {mask} where a word is missing.'),
         ("{mask} and [MASK]", "The text has 2 masks and the layers are read at one; write {mask} once."),
         ("x" * 20_001, "The text has 20,001 characters; the most is 20,000."),
-        ("good " * 200 + "{mask}", "The text is longer than the 128 tokens that the model reads; shorten it."),
+        ("good " * 3000 + "{mask}", "The text is longer than the {} tokens that the model reads; shorten it."),
     ],
 )  # fmt: skip
 def test_a_text_without_one_mask_is_refused(prompting, text, message):
     with pytest.raises(PlaygroundError) as error:
         prompting.layers(text)
-    assert str(error.value) == message
+    assert str(error.value) == message.replace("{}", str(prompting.backbone.encoder.max_tokens))
 
 
 def test_no_prediction_at_all_is_refused(prompting):
