@@ -83,6 +83,9 @@ class Settings:
     max_table_mb: int = _row(
         4, "Largest table that the page opens, MiB; sixteen times as much on one's own machine.", 1
     )
+    max_lens_tokens: int = _row(
+        128, "Most tokens of a text whose layers and attention are looked into.", 1
+    )
     max_spans: int = _row(2_000, "Most candidate spans of one text in entity typing.", 1)
     max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
     max_link_chars: int = _row(16_000, "Longest prompt link that is written or opened.", 100)

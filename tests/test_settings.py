@@ -36,6 +36,7 @@ NUMBERS = [  # setting, default, the least
     ("max_split_pieces", 64, 1),
     ("max_table_rows", 5_000, 1),
     ("max_table_mb", 4, 1),
+    ("max_lens_tokens", 128, 1),
     ("max_spans", 2_000, 1),
     ("max_prior_texts", 200, 1),
     ("max_link_chars", 16_000, 100),

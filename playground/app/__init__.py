@@ -22,6 +22,7 @@ from playground.app.tabs.learned_words import build_learned_words
 from playground.app.tabs.measure import build_measuring
 from playground.app.tabs.ner import NerTab, build_ner
 from playground.app.tabs.nli import NliTab, build_nli
+from playground.app.tabs.pretrain import PretrainTab, build_pretrain
 from playground.app.tabs.sensitive import build_sensitivity
 from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
@@ -68,12 +69,16 @@ def build(registry: Registry) -> gr.Blocks:
                 build_measuring(registry, compare, evaluate)  # in the Compare tab
             with gr.Tab("NLI", id="nli", render_children=True):
                 nli = build_nli(registry, model, classify)
+            with gr.Tab("Pretrain", id="pretrain", render_children=True):
+                pretrain = build_pretrain(registry, model, classify)
 
         def load_model(name: str) -> str:
             return _status(*registry.status(name))
 
         model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
-        _restore_links(demo, registry, tabs, model, status, classify, fill, ner, compare, nli)
+        _restore_links(
+            demo, registry, tabs, model, status, classify, fill, ner, compare, nli, pretrain
+        )
         add_endpoints(registry)
     demo.queue(
         max_size=settings.queue_size,
@@ -94,6 +99,7 @@ def _restore_links(
     ner: NerTab,
     compare: CompareTab,
     nli: NliTab,
+    pretrain: PretrainTab,
 ) -> None:
     """Open the state that the address carries; a link that does not open says why."""
 
@@ -110,6 +116,7 @@ def _restore_links(
             **restored(fill, state.sentences),
             **ner.restored(state.ner),
             **compare.restored(state.compared, state.compared_texts),
+            **pretrain.restored(state.pretrain, state.model),
         }
         settings = registry.settings
         if not settings.hosted or state.classifier in ("", *settings.nli_model_names):
@@ -124,7 +131,7 @@ def _restore_links(
 
     outputs = [tabs, status, *classify.inputs, classify.told, classify.card, classify.panel]
     outputs += [*fill.sentences, *ner.boxes.values(), *compare.outputs]
-    outputs += [*nli.pair, nli.classifier]
+    outputs += [*nli.pair, nli.classifier, *pretrain.outputs]
     demo.load(restore, None, outputs, **quiet())
 
 

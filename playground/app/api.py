@@ -28,7 +28,7 @@ NER_TYPES, NER_TEMPLATES = card_text(Prompt.load(CARD))
 
 
 def add_endpoints(registry: Registry) -> None:
-    """Add ``/classify``, ``/fill``, ``/ner``, ``/compare``, ``/nli``, ``/cards`` and ``/models`` to the Blocks."""
+    """Add ``/classify``, ``/fill``, ``/ner``, ``/compare``, ``/nli``, ``/layers``, ``/attention``, ``/cards`` and ``/models`` to the Blocks."""
 
     def classify(
         text: str,
@@ -80,10 +80,7 @@ def add_endpoints(registry: Registry) -> None:
         token, logit and probability over the whole vocabulary.
         """
         _require_text(text=text, model=model)
-        if type(top_k) is not int or not 1 <= top_k <= _MOST_PREDICTIONS:
-            raise PlaygroundError(
-                f"top_k is {shorten(top_k)}; it must be a whole number from 1 to {_MOST_PREDICTIONS}."
-            )
+        _require_whole("top_k", top_k, _MOST_PREDICTIONS)
         return [
             {"token": f.token, "logit": f.logit, "probability": f.probability}
             for f in registry.get(model).fill(text, top_k=top_k)
@@ -125,10 +122,7 @@ def add_endpoints(registry: Registry) -> None:
         """
         _require_text(text=text, types=types, templates=templates, candidates=candidates, prior=prior,
                       decoding=decoding, model=model)  # fmt: skip
-        if type(most_words) is not int or not 1 <= most_words <= _MOST_WORDS:
-            raise PlaygroundError(
-                f"most_words is {shorten(most_words)}; it must be a whole number from 1 to {_MOST_WORDS}."
-            )
+        _require_whole("most_words", most_words, _MOST_WORDS)
         if type(threshold) not in (int, float) or not abs(threshold) <= _MOST_MARGIN:
             raise PlaygroundError(
                 f"threshold is {shorten(threshold)}; it must be a number from -{_MOST_MARGIN} to {_MOST_MARGIN}."
@@ -159,6 +153,29 @@ def add_endpoints(registry: Registry) -> None:
         ]
         return scores_json(sides, (text, second_text))
 
+    def layers(text: str, top_k: int = 5, model: str = "") -> dict[str, Any]:
+        """Predict the word at the one mask of a text from the state after each layer.
+
+        Returns tokens, winner (the last layer's best token) and layers, the embeddings (layer 0) first,
+        each with top (token, logit, probability), winner_probability and winner_rank. The last layer's
+        top is what /fill gives.
+        """
+        _require_text(text=text, model=model)
+        _require_whole("top_k", top_k, _MOST_PREDICTIONS)
+        return registry.get(model).layers(text, top_k=top_k).to_json()
+
+    def attention(text: str, layer: int = 1, head: int = 1, model: str = "") -> dict[str, Any]:
+        """Return where each token of a text looks in one attention head; layers and heads count from 1.
+
+        Returns tokens, weights (a row a token, which adds up to 1), entropy (bits, averaged over the
+        tokens), layer, head, and how many layers and heads there are. The text may hold masks.
+        """
+        _require_text(text=text, model=model)
+        found = registry.get(model).attention(text)
+        _require_whole("layer", layer, found.layers)
+        _require_whole("head", head, found.heads)
+        return found.to_json(layer, head)
+
     def cards() -> list[dict[str, Any]]:
         """Return the shipped prompt cards: templates, label words, examples and sources."""
         return [Prompt.load(resources.card_path(name)).to_json() for name in resources.card_names()]
@@ -167,7 +184,7 @@ def add_endpoints(registry: Registry) -> None:
         """Return the names of the models that this app offers, the default one first."""
         return list(registry.settings.model_names)
 
-    for endpoint in (classify, fill, ner, compare, nli, cards, models):
+    for endpoint in (classify, fill, ner, compare, nli, layers, attention, cards, models):
         gr.api(
             _told(endpoint),
             api_name=endpoint.__name__,
@@ -217,6 +234,13 @@ def _require_text(**values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, str):
             raise PlaygroundError(f"{name} is {shorten(value)}; it must be text.")
+
+
+def _require_whole(name: str, value: Any, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise PlaygroundError(
+            f"{name} is {shorten(value)}; it must be a whole number from 1 to {most}."
+        )
 
 
 def _told(endpoint: Callable[..., Any]) -> Callable[..., Any]:

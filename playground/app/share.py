@@ -10,15 +10,17 @@ from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.prompts import link as links
 
-TABS = ("classify", "fill", "ner", "compare", "nli")
+TABS = ("classify", "fill", "ner", "compare", "nli", "pretrain")
 _TEXTS = 2
 _COMPARED = 4
 _NUMBER = (int, float)
+_MOST_NUMBER = 100
 _NER = {
     **dict.fromkeys(("text", "types", "templates", "candidates", "prior", "decoding"), str),
     **dict.fromkeys(("most_words", "threshold"), _NUMBER),
     "nested": bool,
 }
+_PRETRAIN = {"text": str, "sentence": str, "layer": int, "head": int}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ComparedPrompt:
 @dataclass(frozen=True)
 class PageState:
     """What a link holds: the prompt, the texts of Classify, the sentences of Fill, the pair of NLI,
-    the inputs of NER, and the prompts of Compare with their texts."""
+    the inputs of NER, the prompts of Compare with their texts, and the text and head of Pretrain."""
 
     prompt: Prompt
     texts: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class PageState:
     ner: Mapping[str, Any] = field(default_factory=dict)
     compared: tuple[ComparedPrompt, ...] = ()
     compared_texts: tuple[str, ...] = ()
+    pretrain: Mapping[str, Any] = field(default_factory=dict)
 
     def token(self) -> str:
         """Return the state as the value of the link's ``p``."""
@@ -58,6 +61,7 @@ class PageState:
             "ner": dict(self.ner),
             "compared": [{"card": c.prompt.to_json(), "model": c.model} for c in self.compared],
             "compared_texts": list(self.compared_texts),
+            "pretrain": dict(self.pretrain),
         }
         return links.pack({key: value for key, value in state.items() if value})
 
@@ -79,23 +83,27 @@ class PageState:
             tab,
             _texts(data, "pair"),
             _name(data, "classifier"),
-            _ner(data.get("ner", {})),
+            _values(data, "ner", "NER", _NER),
             _compared(data),
             _texts(data, "compared_texts"),
+            _values(data, "pretrain", "Pretrain", _PRETRAIN),
         )
 
 
-def _ner(state: Any) -> dict[str, Any]:
-    """Return what a link holds of the NER tab, each value of its kind."""
+def _values(
+    data: Mapping[str, Any], key: str, tab: str, kinds: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a link holds of a tab with inputs of its own, each value of its kind."""
+    state = data.get(key, {})
     if not isinstance(state, Mapping):
-        raise PlaygroundError("The link's state of NER cannot be read; copy the link again.")
+        raise PlaygroundError(f"The link's state of {tab} cannot be read; copy the link again.")
     for name, value in state.items():
-        if (kind := _NER.get(name)) is None:
-            raise PlaygroundError(f"The link sets {shorten(name)} in NER, which it has not.")
+        if (kind := kinds.get(name)) is None:
+            raise PlaygroundError(f"The link sets {shorten(name)} in {tab}, which it has not.")
         fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
-        if not fits or (isinstance(kind, tuple) and not -100 <= value <= 100):
+        if not fits or (kind is not str and not -_MOST_NUMBER <= value <= _MOST_NUMBER):
             raise PlaygroundError(
-                f"The link's {name} of NER is {shorten(value)}; copy the link again."
+                f"The link's {name} of {tab} is {shorten(value)}; copy the link again."
             )
     return dict(state)
 

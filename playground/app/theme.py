@@ -53,6 +53,12 @@ def actions_js() -> str:
     return (_STATIC / "actions.js").read_text(encoding="utf-8")
 
 
+def pretrain_js() -> str:
+    """Return the script of the pictures that hold all their frames, with that of the other components."""
+    own = (_STATIC / "pretrain.js").read_text(encoding="utf-8")
+    return f"{actions_js()}\n{own}"
+
+
 def build_theme() -> gr.themes.Base:
     """Return the theme; its subdued greys pass the contrast rules in light and dark."""
     return gr.themes.Default(

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import playground
-from playground.cli import evaluate, look, ner, nli, pretrain, score, search
+from playground.cli import evaluate, lens, look, ner, nli, pretrain, score, search
 from playground.cli.parts import say
 from playground.errors import PlaygroundError
 
@@ -88,5 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     ner.add(commands)
     nli.add(commands)
     pretrain.add(commands)
+    lens.add(commands)
     look.add(commands)
     return parser

@@ -2,6 +2,24 @@
 
 from playground.engine.backbone import Backbone
 from playground.engine.prompting import Prompting
-from playground.engine.results import Explanation, Fill, RowScore, Scores, WordScore
+from playground.engine.results import (
+    AttentionMap,
+    Explanation,
+    Fill,
+    LayerView,
+    RowScore,
+    Scores,
+    WordScore,
+)
 
-__all__ = ["Backbone", "Explanation", "Fill", "Prompting", "RowScore", "Scores", "WordScore"]
+__all__ = [
+    "AttentionMap",
+    "Backbone",
+    "Explanation",
+    "Fill",
+    "LayerView",
+    "Prompting",
+    "RowScore",
+    "Scores",
+    "WordScore",
+]

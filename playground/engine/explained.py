@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from playground.engine.label_words import Vocabulary, WordPieces
-from playground.engine.results import Fill, WordScore
+from playground.engine.results import Fill, LayerView, WordScore
 from playground.prompts import Prompt
 
 
@@ -60,4 +60,19 @@ def top(vocabulary: Vocabulary, logits: torch.Tensor, count: int) -> tuple[Fill,
         for token, value, probability in zip(
             best.indices.tolist(), best.values.tolist(), probabilities.tolist(), strict=True
         )
+    )
+
+
+def layer_view(
+    vocabulary: Vocabulary, logits: torch.Tensor, count: int, *, tokens: int
+) -> LayerView:
+    """Return the ``count`` best tokens of each layer's logits, (L + 1, V), and how the last one's best grows."""
+    best = int(logits[-1].argmax())
+    log_probs = logits[:, best] - logits.logsumexp(-1)  # (L + 1,)
+    return LayerView(
+        layers=tuple(top(vocabulary, row, count) for row in logits),
+        winner=vocabulary.readable(best),
+        probabilities=log_probs.exp().double().numpy(),
+        ranks=tuple(((logits > logits[:, best, None]).sum(-1) + 1).tolist()),
+        tokens=tokens,
     )

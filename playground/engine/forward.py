@@ -191,6 +191,25 @@ class MaskForward:
         return undo
 
 
+def plain_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return a model's weights by the names that transformers gives them, whatever was put in its place.
+
+    They are the weights themselves or views of them: nothing is copied.
+    """
+    weights = dict(model.state_dict())
+    for place, module in model.named_modules():
+        if isinstance(module, FusedEncoder):
+            weights = {k: v for k, v in weights.items() if not k.startswith(f"{place}.")}
+            weights |= {f"{place}.{name}": own for name, own in module.plain_weights().items()}
+        elif isinstance(module, _ColumnDecoder):
+            inner = f"{place}.decoder."
+            weights = {
+                f"{place}.{k.removeprefix(inner)}" if k.startswith(inner) else k: v
+                for k, v in weights.items()
+            }
+    return weights
+
+
 def _gather(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Return the rows at ``positions``: (N, T, H) and (N, M) -> (N, M, H)."""
     return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))

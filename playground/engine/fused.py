@@ -9,8 +9,8 @@ loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -43,6 +43,16 @@ class FusedEncoder(nn.Module):
             last_hidden_state=last(hidden, attention_mask, self._positions(hidden))
         )
 
+    def plain_weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights by the names that they had in the encoder before: views, no copies."""
+        found: dict[str, torch.Tensor] = {}
+        for number, layer in enumerate(self.layers):
+            found |= {
+                f"layer.{number}.{name}": weight
+                for name, weight in cast(_FusedLayer, layer).plain_weights()
+            }
+        return found
+
 
 class _FusedLayer(nn.Module):
     def __init__(self, layer: Any) -> None:
@@ -63,6 +73,26 @@ class _FusedLayer(nn.Module):
         self.out, self.norm = output.dense, output.LayerNorm
         self.up, self.act = layer.intermediate.dense, layer.intermediate.intermediate_act_fn
         self.down, self.norm_out = layer.output.dense, layer.output.LayerNorm
+
+    def plain_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        parts = zip(
+            ("query", "key", "value"),
+            self.qkv.weight.chunk(3),  # (3 H, H) -> (H, H) each
+            self.qkv.bias.chunk(3),
+            strict=True,
+        )
+        for name, weight, bias in parts:
+            yield f"attention.self.{name}.weight", weight
+            yield f"attention.self.{name}.bias", bias
+        for place, module in (
+            ("attention.output.dense", self.out),
+            ("attention.output.LayerNorm", self.norm),
+            ("intermediate.dense", self.up),
+            ("output.dense", self.down),
+            ("output.LayerNorm", self.norm_out),
+        ):
+            yield f"{place}.weight", module.weight
+            yield f"{place}.bias", module.bias
 
     def forward(
         self,

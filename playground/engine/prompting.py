@@ -15,9 +15,18 @@ from playground.engine import scoring
 from playground.engine.backbone import Backbone, load_backbone
 from playground.engine.calibration import Priors, label_log_probs, prior_rows
 from playground.engine.encoding import Encoded
-from playground.engine.explained import label_word_scores, top, word_score
+from playground.engine.explained import label_word_scores, layer_view, top, word_score
 from playground.engine.label_words import Vocabulary, text_before_mask
-from playground.engine.results import Explanation, Fill, RowScore, Scores, WordScore
+from playground.engine.lens import Lens
+from playground.engine.results import (
+    AttentionMap,
+    Explanation,
+    Fill,
+    LayerView,
+    RowScore,
+    Scores,
+    WordScore,
+)
 from playground.engine.runner import Cancel, Progress, Runner
 from playground.engine.shared import Stream, check_together, run_streams, scores_of, union
 from playground.errors import PlaygroundError, shorten
@@ -54,6 +63,7 @@ class Prompting:
         )
         self.vocabulary = Vocabulary(self.backbone)
         self.runner = Runner(self.backbone, self.settings)
+        self._lens = Lens(self.backbone, self.settings)
         # what depends on the prompt alone is worked out once, so that typing a text costs its own
         # forward pass and little else
         self._pieces = lru_cache(maxsize=_PROMPTS_KNOWN)(self.vocabulary.encode_prompt)
@@ -257,6 +267,39 @@ class Prompting:
             list(top(self.vocabulary, logits, top_k)) for logits in self.runner.logits([encoded])[0]
         ]
 
+    def layers(self, text: str, *, top_k: int = 5) -> LayerView:
+        """Return what the head would predict at the one mask of ``text`` from each layer's state.
+
+        The last row is what :meth:`fill` gives. The "logit lens" (nostalgebraist 2020): the head was
+        trained on the last layer alone, so early rows show what is already in reach of it, not all
+        that a layer knows (Belrose et al. 2023). Raises PlaygroundError for a text without exactly one
+        mask, one of more than ``max_lens_tokens``, and a model whose layers cannot be read.
+        """
+        if top_k < 1:
+            raise PlaygroundError(f"top_k is {top_k}; ask for at least 1 prediction.")
+        encoded = self._free_text(text)
+        if (many := len(encoded.mask_positions)) != 1:
+            raise PlaygroundError(
+                f"The text has {many} masks and the layers are read at one; write {{mask}} once."
+            )
+        logits = self._lens.logits(encoded).clone()  # (L + 1, V)
+        logits[-1] = self.runner.logits([encoded])[0][0]  # packed sums differ in the last bits
+        return layer_view(self.vocabulary, logits, top_k, tokens=len(encoded))
+
+    def attention(self, text: str) -> AttentionMap:
+        """Return the attention weights of every layer and head over the tokens of ``text``.
+
+        The text may hold masks. Raises PlaygroundError for one of more than ``max_lens_tokens``, and
+        for a model without such weights. They show where information may flow from, not why a word
+        was predicted (Jain and Wallace 2019).
+        """
+        encoded = self._free_text(text, masked=False)
+        return AttentionMap(
+            tokens=tuple(map(self.vocabulary.readable, encoded.ids)),
+            weights=self._lens.attention(encoded).numpy(),
+            mask_positions=encoded.mask_positions,
+        )
+
     def score_words(
         self, text: str, words: Sequence[str], *, scoring: ScoringOptions | None = None
     ) -> list[WordScore]:
@@ -366,12 +409,12 @@ class Prompting:
 
         return render
 
-    def _free_text(self, text: str) -> Encoded:
+    def _free_text(self, text: str, *, masked: bool = True) -> Encoded:
         limit = self.settings.max_text_chars
         if len(text) > limit:
             raise PlaygroundError(f"The text has {len(text):,} characters; the most is {limit:,}.")
         segments = self.backbone.encoder.free_text(text)
-        if not any(segment.kind == "mask" for segment in segments):
+        if masked and not any(segment.kind == "mask" for segment in segments):
             raise PlaygroundError(
                 f"{shorten(text)} has no mask; write {{mask}} where a word is missing."
             )

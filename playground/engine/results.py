@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,3 +117,82 @@ class Explanation:
     @property
     def prediction(self) -> str:
         return self.labels[int(self.probabilities.argmax())]
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """What the masked-LM head makes of each layer's state at one mask: L + 1 rows, embeddings first.
+
+    layers: the likeliest tokens of each row, best first. winner: the last row's best token, with its
+    probability, (L + 1,), and its rank (1 is best) in every row. tokens: read by the model.
+    """
+
+    layers: tuple[tuple[Fill, ...], ...]
+    winner: str
+    probabilities: np.ndarray
+    ranks: tuple[int, ...]
+    tokens: int
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rows as plain values."""
+        rows = zip(self.layers, self.probabilities.tolist(), self.ranks, strict=True)
+        return {
+            "tokens": self.tokens,
+            "winner": self.winner,
+            "layers": [
+                {
+                    "layer": layer,
+                    "top": [
+                        {"token": f.token, "logit": f.logit, "probability": f.probability}
+                        for f in top
+                    ],
+                    "winner_probability": share,
+                    "winner_rank": rank,
+                }
+                for layer, (top, share, rank) in enumerate(rows)
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """The attention weights of one text: tokens (T,), weights (L, heads, T, T), each row adds up to 1.
+
+    ``weights[l, h, i, j]`` is how much of token j head h of layer l + 1 mixes into token i.
+    mask_positions: the places of the text's masks.
+    """
+
+    tokens: tuple[str, ...]
+    weights: np.ndarray
+    mask_positions: tuple[int, ...] = ()
+
+    @property
+    def layers(self) -> int:
+        return self.weights.shape[0]
+
+    @property
+    def heads(self) -> int:
+        return self.weights.shape[1]
+
+    def entropies(self) -> np.ndarray:
+        """Return the entropy of each head's rows in bits, averaged over the tokens, (L, heads).
+
+        0 where every token looks at one token alone, log2(T) where it looks at all alike.
+        """
+        logs = np.log2(self.weights, where=self.weights > 0, out=np.zeros_like(self.weights))
+        return 0.0 - (self.weights * logs).sum(-1).mean(-1)  # 0, and not -0
+
+    def to_json(self, layer: int, head: int) -> dict[str, Any]:
+        """Return one head, counted from 1, as plain values; ``weights`` has a row a token."""
+        return {
+            "tokens": list(self.tokens),
+            "layer": layer,
+            "head": head,
+            "layers": self.layers,
+            "heads": self.heads,
+            "entropy": float(self.entropies()[layer - 1, head - 1]),
+            "weights": np.round(self.weights[layer - 1, head - 1].astype(float), 6).tolist(),
+        }

@@ -335,3 +335,35 @@ def test_a_masked_lm_is_no_classifier(client):
     told = refusal(lambda: client.predict("a", "b", "playground-mini", api_name="/nli"))
     assert told.startswith('The checkpoint "playground-mini" has no trained classification head (')
     assert told.endswith("fine-tune it first with playground nli train.")
+
+
+# ---- inside one prediction ----------------------------------------------------------------------
+
+
+def test_layers_are_the_engines(client, prompting):
+    answer = client.predict("Paris is the capital of [MASK].", 3, api_name="/layers")
+    assert answer == prompting.layers("Paris is the capital of [MASK].", top_k=3).to_json()
+    (*_, last) = answer["layers"]
+    assert last["top"] == client.predict("Paris is the capital of [MASK].", 3, api_name="/fill")
+
+
+def test_a_head_is_the_engines(client, prompting):
+    answer = client.predict("A dog barks.", 3, 2, api_name="/attention")
+    assert answer == prompting.attention("A dog barks.").to_json(3, 2)
+    assert [sum(row) for row in answer["weights"]] == pytest.approx(
+        [1.0] * len(answer["tokens"]), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("no gap", '"no gap" has no mask; write {mask} where a word is missing.'),
+        (
+            "{mask} {mask}",
+            "The text has 2 masks and the layers are read at one; write {mask} once.",
+        ),
+    ],
+)
+def test_layers_need_one_mask(client, text, sentence):
+    assert refusal(lambda: client.predict(text, api_name="/layers")) == sentence

@@ -150,6 +150,12 @@ def test_ner_has_no_barrier_with_everything_open(themed):
     assert violations(themed) == []
 
 
+def test_pretrain_has_no_barrier(themed):
+    themed.tab("Pretrain")
+    themed.page.locator("#pretrain-layers-result [data-seq]").wait_for()
+    assert violations(themed) == []
+
+
 def test_axe_sees_a_barrier(visitor):
     visitor.page.evaluate("document.querySelector('.pp-caption').style.color = '#eee'")
     assert [rule for rule, _, _ in violations(visitor)] == ["color-contrast"]
@@ -307,7 +313,7 @@ def test_nothing_jumps_while_one_types_a_name(visitor):
 
 def test_all_tabs_are_equally_wide(visitor):
     widths = set()
-    for tab in ("Classify", "Fill", "NER", "Compare", "Eval", "NLI"):
+    for tab in ("Classify", "Fill", "NER", "Compare", "Eval", "NLI", "Pretrain"):
         visitor.tab(tab)
         widths.add(visitor.page.locator("#tabs").bounding_box()["width"])
     assert len(widths) == 1

@@ -59,8 +59,13 @@ def packed(**changes: object) -> str:
         PageState(prompt(), ("line\none\r\n\ttwo", "{mask} ${x} </p>\x00\ud800 👩‍👩‍👧")),
         PageState(prompt(), tab="ner", ner=NER),
         PageState(prompt(), ("x",), tab="ner", ner={"nested": False, "threshold": 0, "text": ""}),
+        PageState(
+            prompt(),
+            tab="pretrain",
+            pretrain={"text": "a ${x} [MASK]", "sentence": "<b> [MASK]", "layer": 2, "head": 12},
+        ),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_page_comes_back_from_its_link(state):
     assert PageState.from_token(state.token()) == state
@@ -132,6 +137,12 @@ def test_a_link_without_texts_leaves_them_empty():
         ({"compared": [{}]}, "A prompt card is a JSON object with templates and labels."),
         ({"compared": [{"card": CARD, "model": 1}]}, 'The link names the model "1"; it must be text.'),
         ({"compared_texts": [1]}, "The link's compared_texts must be at most 2 texts; copy the link again."),
+        ({"pretrain": 3}, "The link's state of Pretrain cannot be read; copy the link again."),
+        ({"pretrain": {"model": "x"}}, 'The link sets "model" in Pretrain, which it has not.'),
+        ({"pretrain": {"layer": 2.5}}, 'The link\'s layer of Pretrain is "2.5"; copy the link again.'),
+        ({"pretrain": {"layer": True}}, 'The link\'s layer of Pretrain is "True"; copy the link again.'),
+        ({"pretrain": {"head": 10**9}}, 'The link\'s head of Pretrain is "1000000000"; copy the link again.'),
+        ({"pretrain": {"text": None}}, 'The link\'s text of Pretrain is "None"; copy the link again.'),
         ({"ner": 3}, "The link's state of NER cannot be read; copy the link again."),
         ({"ner": ["text"]}, "The link's state of NER cannot be read; copy the link again."),
         ({"ner": None}, "The link's state of NER cannot be read; copy the link again."),

@@ -13,7 +13,7 @@ from playground.app.registry import Registry
 from playground.settings import Settings
 
 SETTINGS = replace(Settings(), queue_size=17, concurrency=3)
-PUBLIC = ("classify", "fill", "ner", "compare", "nli", "cards", "models")
+PUBLIC = ("classify", "fill", "ner", "compare", "nli", "layers", "attention", "cards", "models")
 SCORING = ("Aggregation", "Calibration", "Domain prompt", "Unlabelled texts",
            "Words of several pieces: order", "Words of several pieces: score")  # fmt: skip
 
@@ -68,7 +68,7 @@ def test_every_text_box_that_one_types_in_is_live(page):
         *("classify-text", "classify-text-b", "classify-template", "classify-words"),
         *("Domain prompt", "Unlabelled texts", "fill-a", "fill-b"),
         *("ner-text", "ner-types", "ner-templates"),
-        *("nli-premise", "nli-hypothesis"),
+        *("nli-premise", "nli-hypothesis", "pretrain-text"),
         *("compare-text", "compare-text-b"),
         *(f"compare-{box}-{column}" for box in ("template", "words") for column in "abcd"),
     }
@@ -76,7 +76,7 @@ def test_every_text_box_that_one_types_in_is_live(page):
 
 def test_the_live_listeners_are_those_of_the_tabs(page):
     names = sorted(name(listener) for listener in live(page))
-    assert names == ["contrast", "find", "judge", "predict", "predict", "score"]
+    assert names == ["contrast", "find", "judge", "look_inside", "predict", "predict", "score"]
 
 
 def test_a_live_listener_takes_the_newest_edit_and_shows_no_spinner(page):
@@ -174,6 +174,8 @@ def test_every_public_endpoint_says_what_it_takes(page):
         ],
         "/nli": ["premise", "hypothesis", "model"],
         "/compare": ["text", "prompts", "second_text"],
+        "/layers": ["text", "top_k", "model"],
+        "/attention": ["text", "layer", "head", "model"],
         "/cards": [],
         "/models": [],
     }
@@ -187,6 +189,8 @@ def test_every_public_endpoint_says_what_it_takes(page):
         "/ner": ["text"],
         "/nli": ["premise", "hypothesis"],
         "/compare": ["text", "prompts"],
+        "/layers": ["text"],
+        "/attention": ["text"],
         "/cards": [],
         "/models": [],
     }

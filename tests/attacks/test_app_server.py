@@ -14,6 +14,7 @@ from gradio_client.exceptions import AppError
 
 from playground import Prompting
 from playground.app.session import BROKEN
+from playground.errors import shorten
 from tests.app.elements import read
 from tests.app.serving import Site, served
 
@@ -134,6 +135,39 @@ def test_the_number_of_predictions_has_a_limit(site, top_k):
 def test_a_sentence_to_fill_has_a_limit(site):
     said = refused(site.call("fill", ["x" * 100_000 + "{mask}", 5, ""]))
     assert said == "The text has 100,006 characters; the most is 20,000."
+
+
+@pytest.mark.parametrize("most", [10**9, 10**30, 0, -1, 2.5, "5", None, True, [5]])
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("layers", lambda most: ["a {mask}", most, ""], "top_k is {}; it must be a whole number from 1 to 100."),
+        ("attention", lambda most: ["a b", most, 1, ""], "layer is {}; it must be a whole number from 1 to {layers}."),
+        ("attention", lambda most: ["a b", 1, most, ""], "head is {}; it must be a whole number from 1 to {heads}."),
+    ],
+    ids=["layers", "layer", "head"],
+)  # fmt: skip
+def test_a_look_inside_has_limits(site, prompting, name, values, said, most):
+    layers, heads = prompting.attention("a b").weights.shape[:2]
+    message = said.format(shorten(most), layers=layers, heads=heads)
+    assert refused(site.call(name, values(most))) == message
+
+
+@pytest.mark.parametrize("name", ["layers", "attention"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x" * 100_000 + "{mask}", "The text has 100,006 characters; the most is 20,000."),
+        ("film " * 3000 + "{mask}", "The text is longer than the {} tokens that the model reads; shorten it."),
+        (7, 'text is "7"; it must be text.'),
+        (None, 'text is "None"; it must be text.'),
+    ],
+    ids=["characters", "tokens", "number", "nothing"],
+)  # fmt: skip
+def test_a_text_to_look_inside_has_limits(site, prompting, name, text, said):
+    values = [text, 5, ""] if name == "layers" else [text, 1, 1, ""]
+    message = said.replace("{}", str(prompting.backbone.encoder.max_tokens))
+    assert refused(site.call(name, values)) == message
 
 
 COMPARED = {"template": "{text} It was {mask}.", "label_words": "good: great\nbad: awful"}
@@ -281,6 +315,28 @@ def test_the_page_of_ner_answers_hostile_values_with_one_line(site, values):
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        ["", "", None],
+        ["", "no gap", [1, 1]],
+        ["", "{mask}" * 300, None],
+        ["", "x" * 100_000, None],
+        ["x" * 5000, "a {mask}", None],
+        ["", [1], {"a": 2}],
+        ["", None, "x"],
+    ],
+    ids=["empty", "no gap", "masks", "long", "model", "kinds", "null"],
+)
+def test_the_page_of_pretrain_answers_hostile_values_with_one_line(site, values):
+    state, (*unchanged, line) = site.call("look_inside", values)
+    assert state == "complete"
+    assert [isinstance(shown, dict) for shown in unchanged[:3]] == [True] * 3
+    (element,) = read(line)
+    assert element.classes == {"pp-notice", "pp-error"}
+    assert 0 < len(element.text) < 400
+
+
+@pytest.mark.parametrize(
     ("count", "error"),
     [
         (31, "Value 31 is greater than maximum value 30."),
@@ -365,6 +421,8 @@ def test_after_a_defect_the_app_goes_on(site):
         "/contrast",
         "/measure",
         "/look_at",
+        "/look_inside",
+        "/open_lapse",
         "score",
     ],
 )
@@ -378,7 +436,8 @@ def test_what_is_private_is_described_nowhere(site):
         status, body = site.get(path)
         described = json.loads(body)
         assert status == 200
-        public = ["/classify", "/fill", "/ner", "/compare", "/nli", "/cards", "/models"]
+        public = ["/classify", "/fill", "/ner", "/compare", "/nli", "/layers", "/attention",
+                  "/cards", "/models"]  # fmt: skip
         assert list(described["named_endpoints"]) == public
         assert described["unnamed_endpoints"] == {}
 
@@ -456,6 +515,16 @@ def test_a_hosted_app_finds_entities_with_no_other_model(hosted, dialled, name):
     assert said.endswith(
         " is not offered here; choose one of playground-mini, google/electra-small-generator."
     )
+    assert dialled == []
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_hosted_app_looks_into_no_other_model(hosted, dialled, name):
+    for call, values in (("layers", ["a {mask}", 5]), ("attention", ["a {mask}", 1, 1])):
+        said = refused(hosted.call(call, [*values, name]))
+        assert said.endswith(
+            " is not offered here; choose one of playground-mini, google/electra-small-generator."
+        )
     assert dialled == []
 
 
