@@ -36,6 +36,7 @@ from playground.tasks.pretraining.vectors import cbow, log_frequencies, unigram_
 Say = Callable[[str], None]
 
 _POINTS = 200  # of the curve
+_MOST_POINTS, _MOST_LOOKS = 5_000, 60  # of a time-lapse
 _EVALUATED = (128, 64)  # tokens of a held-out block, and blocks of a corpus at a look
 _SAVE_SECONDS = 120.0
 _FIRST_LOOK = 0.004  # share of the training before the first look, after the one at step 0
@@ -84,16 +85,29 @@ class Pretrained:
     precision: str
 
     def timelapse(self, probes: Sequence[str]) -> Timelapse:
-        """Return curve, looks and answers in the form in which they are kept."""
+        """Return curve, looks and answers in the form in which they are kept.
+
+        Of a training that was made longer so often that they are too many, some are left out.
+        """
         at = self.progress
+        looks = _spread(len(at.checkpoints), _MOST_LOOKS)
         return Timelapse(
-            tuple(CurvePoint(**point) for point in at.curve),
-            tuple(Checkpoint(**look) for look in at.checkpoints),
             tuple(
-                Probe(text, tuple(tuple((p, v) for p, v in tops[number]) for tops in at.tops))
+                CurvePoint(**at.curve[number]) for number in _spread(len(at.curve), _MOST_POINTS)
+            ),
+            tuple(Checkpoint(**at.checkpoints[look]) for look in looks),
+            tuple(
+                Probe(
+                    text, tuple(tuple((p, v) for p, v in at.tops[look][number]) for look in looks)
+                )
                 for number, text in enumerate(probes)
             ),
         )
+
+
+def _spread(many: int, most: int) -> list[int]:
+    """Return up to ``most`` of ``many`` numbers from 0, evenly apart, the first and the last among them."""
+    return np.unique(np.linspace(0, many - 1, min(many, most)).round().astype(int)).tolist()
 
 
 def pretrain(

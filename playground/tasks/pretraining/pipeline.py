@@ -203,7 +203,10 @@ def _own_tokenizer(
         raise of_another_run(folder)
     say(f"A vocabulary of {recipe.vocabulary:,} WordPieces from the texts.")
     found = train_tokenizer(
-        _all_documents(sources), recipe.vocabulary, lowercase=lowercase, longest=recipe.positions
+        lambda: _all_documents(sources),
+        recipe.vocabulary,
+        lowercase=lowercase,
+        longest=recipe.positions,
     )
     keep_vocabulary(found, place, note)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,29 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def train_tokenizer(
-    texts: Iterator[str], size: int, *, lowercase: bool = True, longest: int = 512
+    read: Callable[[], Iterable[str]], size: int, *, lowercase: bool = True, longest: int = 512
 ) -> PreTrainedTokenizerBase:
-    """Return BERT's tokenizer with ``size`` pieces of these texts; ``longest`` is the model's input.
+    """Return BERT's tokenizer with ``size`` pieces of texts; ``longest`` is the model's input.
 
-    A piece is found where it occurs twice. Raises PlaygroundError where the texts do not hold so many
-    pieces, or more characters than fit.
+    read: opens the texts from the first; they are read twice. A piece is found where it occurs twice, and
+    the same texts give the same pieces under the same ids. Raises PlaygroundError where the texts do not
+    hold so many pieces, or more characters than fit.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
+    inner = sorted(f"##{sign}" for sign in _inner_characters(read(), tokenizer))
     trainer = trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=list(SPECIAL), show_progress=False, min_frequency=2
+        vocab_size=size,
+        special_tokens=[
+            *SPECIAL,
+            *inner,
+        ],  # the trainer numbers others as they fall out of a hash map
+        show_progress=False,
+        min_frequency=2,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(read(), trainer)
     found = tokenizer.get_vocab_size()
     if found == len(SPECIAL):
         raise PlaygroundError("The texts hold no word to make a vocabulary of; give more text.")
@@ -50,6 +58,8 @@ def train_tokenizer(
             f"The texts hold {found:,} pieces, fewer than the vocabulary of {size:,}; "
             f"give more text, or --vocabulary {found} or less."
         )
+    vocabulary = tokenizer.get_vocab()
+    tokenizer = _with_pieces(tokenizer, sorted(vocabulary, key=lambda piece: vocabulary[piece]))
     marks = {mark: tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]")}
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -62,6 +72,36 @@ def train_tokenizer(
         pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
+
+
+def _inner_characters(texts: Iterable[str], tokenizer: Tokenizer) -> set[str]:
+    """Return the characters that stand within a word, after its first one, as the tokenizer cleans it."""
+    clean, split = tokenizer.normalizer.normalize_str, tokenizer.pre_tokenizer.pre_tokenize_str
+    found: set[str] = set()
+    known: set[str] = set()  # what need not be looked at again
+    for text in texts:
+        for word in set(text.split()):
+            if known.issuperset(word[1:]):
+                continue
+            for piece, _ in split(clean(word)):
+                found.update(piece[1:])
+            for sign in set(word[1:]) - known:
+                cleaned = clean(f"a{sign}")
+                alone = [piece for piece, _ in split(cleaned)] != [cleaned]  # such as a comma
+                if alone or found.issuperset(cleaned[1:]):
+                    known.add(sign)
+    return found
+
+
+def _with_pieces(trained: Tokenizer, pieces: Sequence[str]) -> Tokenizer:
+    """Return a tokenizer that cleans and splits like ``trained``, with BERT's special tokens alone."""
+    made = Tokenizer(
+        models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]")
+    )
+    made.normalizer, made.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
+    made.decoder = trained.decoder
+    made.add_special_tokens(list(SPECIAL))
+    return made
 
 
 def keep_vocabulary(tokenizer: PreTrainedTokenizerBase, place: Path, note: dict[str, Any]) -> None:
