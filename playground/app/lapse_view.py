@@ -25,6 +25,7 @@ def lapse_result(lapse: Timelapse, probe: Probe) -> str:
     """Return the sentence at the last checkpoint, with the controls that move through the others."""
     last = len(lapse.checkpoints) - 1
     best = probe.top[last][0]
+    note = f'<p class="pp-legend">{esc(lapse.note)}</p>' if lapse.note else ""
     summary = f"at the last checkpoint: {best[0]} {percent(best[1])}"
     return (
         f'<div class="pp-result pp-lapse" data-seq="{next(SEQUENCE)}" data-summary="{esc(summary)}">'
@@ -34,7 +35,7 @@ def lapse_result(lapse: Timelapse, probe: Probe) -> str:
         f'value="{last}" step="1" aria-label="Checkpoint" data-slide></div>'
         f'<p class="pp-when" data-when>{_when(lapse.checkpoints[last])}</p>'
         f'<ul class="pp-bars" data-bars>{_bars(probe.top[last])}</ul>'
-        f"<h3>Loss while it reads</h3>{_curve(lapse)}{_explained(lapse)}</div>"
+        f"<h3>Loss while it reads</h3>{_curve(lapse)}{_explained(lapse)}{note}</div>"
     )
 
 

@@ -37,6 +37,14 @@ def test_the_last_checkpoint_is_shown_first():
     assert result.attributes["data-summary"] == "at the last checkpoint: france 75.0 %"
 
 
+def test_a_note_is_shown_as_text():
+    lapse = replace(small(), note="A <b>second</b> run.")
+    assert "A &lt;b&gt;second&lt;/b&gt; run." in lapse_result(lapse, lapse.probes[0])
+    assert len(texts(lapse_result(lapse, lapse.probes[0]), "pp-legend")) == (
+        len(texts(lapse_result(small(), small().probes[0]), "pp-legend")) + 1
+    )
+
+
 def test_the_table_holds_all_frames():
     lapse = small()
     html = lapse_table(lapse, lapse.probes[0])

@@ -24,7 +24,7 @@ FILE = "pretraining.json"
 FORMAT = 1
 MASK = "[MASK]"
 _MOST_BYTES = 2 << 20
-_MOST_POINTS, _MOST_CHECKPOINTS, _MOST_PROBES, _MOST_TOP, _MOST_CORPORA = 5_000, 60, 100, 10, 8
+_MOST_POINTS, _MOST_CHECKPOINTS, _MOST_PROBES, _MOST_TOP, _MOST_CORPORA = 5_000, 60, 100, 10, 50
 _MOST_TEXT, _MOST_TOKEN, _MOST_NAME = 300, 80, 40
 _MOST_COUNT, _MOST_LOSS = 10**15, 100.0
 _ADVICE = "make it again with playground pretrain"
@@ -76,11 +76,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Timelapse:
-    """A pretraining from its first step to its last: curve, checkpoints in order, probes."""
+    """A pretraining from its first step to its last: curve, checkpoints in order, probes.
+
+    note: what else one should know of it, empty in most.
+    """
 
     curve: tuple[CurvePoint, ...]
     checkpoints: tuple[Checkpoint, ...]
     probes: tuple[Probe, ...]
+    note: str = ""
 
     def __post_init__(self) -> None:
         for name, steps in (
@@ -102,6 +106,7 @@ class Timelapse:
         """Return the time-lapse as plain values, as the file holds it."""
         return {
             "format": FORMAT,
+            **({"note": self.note} if self.note else {}),
             "curve": [asdict(point) for point in self.curve],
             "checkpoints": [asdict(point) | {"loss": dict(point.loss)} for point in self.checkpoints],
             "probes": [
@@ -164,6 +169,7 @@ class Timelapse:
             tuple(_point(one) for one in points),
             tuple(_checkpoint(one) for one in checkpoints),
             tuple(_probe(one) for one in probes),
+            _text(top["note"], "note", _MOST_TEXT) if "note" in top else "",
         )
 
 

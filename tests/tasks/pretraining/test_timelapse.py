@@ -62,6 +62,13 @@ def test_it_comes_back_from_its_file(tmp_path):
     assert data["probes"][0]["top"][2] == [["france", 0.75], ["paris", 0.2]]
 
 
+def test_a_note_comes_along(tmp_path):
+    noted = replace(small(), note="Recorded in a second run.")
+    noted.save(tmp_path / FILE)
+    assert Timelapse.load(tmp_path / FILE) == noted
+    assert "note" not in small().to_json()
+
+
 def test_saving_replaces_the_file_in_one_step(tmp_path):
     (tmp_path / FILE).write_text("old", encoding="utf-8")
     (tmp_path / f"{FILE}.new").mkdir()  # what is written first cannot be
@@ -123,9 +130,11 @@ def test_the_record_lies_beside_the_weights(tmp_path):
         (("checkpoints", 2, "step"), 5, "the steps of its checkpoints do not grow"),
         (("checkpoints", 0, "loss"), [1], 'the loss of a checkpoint is "[1]"'),
         (("checkpoints", 0, "loss"), {"x" * 41: 1.0}, f'a corpus is "{"x" * 39}…"; it must be text of 1 to 40 characters'),
-        (("checkpoints", 0, "loss"), {str(k): 1.0 for k in range(9)}, "the loss of a checkpoint is \"{'0': 1.0, '1': 1.0, '2': 1.0, '3': 1.0…\""),
+        (("checkpoints", 0, "loss"), {str(k): 1.0 for k in range(51)}, "the loss of a checkpoint is \"{'0': 1.0, '1': 1.0, '2': 1.0, '3': 1.0…\""),
         (("checkpoints", 0, "mean_loss"), [], 'mean_loss is "[]"; it must be a number from 0 to 100'),
         (("checkpoints", 0, "seconds"), -0.5, 'seconds is "-0.5"; it must be a number from 0 to 1e+09'),
+        (("note",), "", 'note is ""; it must be text of 1 to 300 characters'),
+        (("note",), ["x"], "note is \"['x']\"; it must be text of 1 to 300 characters"),
         (("probes",), [None] * 101, "probes has 101 entries; it may have 0 to 100"),
         (("probes", 0, "text"), "", 'a sentence is ""; it must be text of 1 to 300 characters'),
         (("probes", 0, "text"), "x" * 301, f'a sentence is "{"x" * 39}…"; it must be text of 1 to 300 characters'),
