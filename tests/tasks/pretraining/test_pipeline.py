@@ -18,12 +18,12 @@ from playground.tasks.pretraining.corpora import open_source
 from playground.tasks.pretraining.pipeline import pretrain_on
 from playground.tasks.pretraining.timelapse import Timelapse
 from tests.engine import tiny
-from tests.tasks.pretraining.toys import SUBJECTS, recipe, sentences
+from tests.tasks.pretraining.toys import SUBJECTS, choruses, recipe, sentences
 
-PROBES = [f"the {animal} [MASK] in the garden ." for animal in SUBJECTS]
+PROBES = [f"the {animal} [MASK] , the bee hums ." for animal in SUBJECTS]
 OWN = recipe(
-    vocabulary=90, tokens=128 * 700, lengths=((16, 1.0),), learning_rate=1e-2, held_out=0.05,
-    checkpoints=5, vectors=8_192, hidden=32,
+    vocabulary=66, tokens=512 * 600, batch_tokens=512, lengths=((32, 1.0),), learning_rate=1e-2,
+    held_out=0.05, checkpoints=5, vectors=32_768, hidden=32, mask_rate=0.15,
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def make(file, out, own=OWN, at=None, **options):
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     file = folder / "animals.txt"
-    file.write_text("".join(f"{number} {text}\n" for number, text in enumerate(sentences(400))))
+    file.write_text("".join(f"{text}\n" for text in choruses(400)))
     done, said = make(file, folder / "out")
     return folder / "out", done.report, said
 
@@ -92,25 +92,25 @@ def test_all_that_is_told_agrees(made):
     folder, report, said = made
     lapse = Timelapse.load(folder / "pretraining.json")
     card = (folder / "README.md").read_text()
-    assert report["steps"] == lapse.checkpoints[-1].step == lapse.curve[-1].step == 700
-    assert report["tokens"] == lapse.checkpoints[-1].tokens == 128 * 700
+    assert report["steps"] == lapse.checkpoints[-1].step == lapse.curve[-1].step == 600
+    assert report["tokens"] == lapse.checkpoints[-1].tokens == 512 * 600
     assert report["training_loss"] == lapse.curve[-1].loss
-    assert report["vocabulary"] == len(AutoTokenizer.from_pretrained(folder)) == 90
+    assert report["vocabulary"] == len(AutoTokenizer.from_pretrained(folder)) == 66
     (corpus,) = report["corpora"]
     assert (corpus["name"], corpus["share"]) == ("animals", 1.0)
     read = corpus["passes"] * (corpus["tokens"] + corpus["documents"])
-    assert read == pytest.approx(700 * 8 * 14, rel=0.02)  # 8 blocks of 14 tokens a step
+    assert read == pytest.approx(600 * 16 * 30, rel=0.02)  # 16 blocks of 30 tokens a step
     model = AutoModelForMaskedLM.from_pretrained(folder)
     assert report["parameters"] == sum(weight.numel() for weight in model.parameters())
     assert f"| animals | {corpus['tokens']:,} | 100% | {corpus['passes']:.2f} | " in card
-    assert "89,600 tokens in 700 steps" in card
-    assert "CBOW vectors of 8,192 tokens and unigram log-frequencies" in card
+    assert "307,200 tokens in 600 steps" in card
+    assert "CBOW vectors of 32,768 tokens and unigram log-frequencies" in card
     assert f"{corpus['held_out_loss']:.2f} (" in card
     assert f"- {PROBES[0]} barks " in card
-    assert said[0] == "A vocabulary of 90 WordPieces from the texts."
+    assert said[0] == "A vocabulary of 66 WordPieces from the texts."
     assert said[1].startswith("animals: 3")
-    assert said[2] == "Word vectors of 8,192 tokens to start from."
-    assert said[3].startswith("step 0 of 700, 0 tokens: held-out loss ")
+    assert said[2] == "Word vectors of 32,768 tokens to start from."
+    assert said[3].startswith("step 0 of 600, 0 tokens: held-out loss ")
     assert report["start"] is None
 
 
