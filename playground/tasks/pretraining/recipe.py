@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from playground.errors import PlaygroundError, shorten
@@ -144,13 +145,13 @@ class Recipe:
             start += taken
         return total * self.accumulate * processes
 
-    def _phases(self, steps: int) -> list[tuple[int, float]]:
+    def _phases(self, steps: int) -> list[tuple[int, int]]:
         """Return block lengths, each with the step at which it ends; the last one never does."""
         reached, found = 0.0, []
         for length, share in self.lengths:
             reached += share
-            found.append((length, float(round(reached * steps))))
-        return [*found[:-1], (found[-1][0], math.inf)]
+            found.append((length, round(reached * steps)))
+        return [*found[:-1], (found[-1][0], sys.maxsize)]
 
     def rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of a step: a linear rise, a plateau, and a linear fall to 0."""

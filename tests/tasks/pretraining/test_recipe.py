@@ -108,3 +108,4 @@ def test_steps_and_tokens_are_counted_over_all_processes():
         by_step = sum(100 // own.length_at(s, 50) * own.length_at(s, 50) for s in range(done))
         assert own.tokens_in(done, 50, 3) == 6 * by_step
     assert own.tokens_in(50, 50) == 50 * 2 * 96
+    assert type(own.tokens_in(30, 50)) is int

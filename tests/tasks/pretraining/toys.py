@@ -39,6 +39,14 @@ def sentences(many: int, seed: int = 0) -> list[str]:
     return found
 
 
+def choruses(many: int, seed: int = 0) -> list[str]:
+    """Return sentences of six animals each, so many that none has to be there twice."""
+    rng = np.random.default_rng(seed)
+    animals = list(SUBJECTS)
+    chosen = [[animals[k] for k in rng.integers(0, len(animals), 6)] for _ in range(many)]
+    return [" , ".join(f"the {a} {SUBJECTS[a]}" for a in six) + " ." for six in chosen]
+
+
 def recipe(**changes) -> Recipe:
     """Return the toy recipe with some of its fields changed."""
     return replace(RECIPE, **changes)
