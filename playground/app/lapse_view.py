@@ -18,6 +18,7 @@ from playground.tasks.writing import formula_safe
 _WIDE, _HIGH = 480, 230  # of the curve's drawing
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 40
 _UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "k"))
+_MOST_NAMED = 8  # corpora in a sentence
 _MOST_DRAWN = 400  # points of the training curve; more are finer than a pixel
 
 
@@ -123,7 +124,9 @@ def _explained(lapse: Timelapse) -> str:
     last = lapse.checkpoints[-1]
     if last.perplexity is None:
         return ""
-    corpora = ", ".join(f"{esc(name)} {loss:.2f}" for name, loss in last.loss.items())
+    listed = [f"{esc(name)} {loss:.2f}" for name, loss in last.loss.items()]
+    more = f", and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
+    corpora = ", ".join(listed[:_MOST_NAMED]) + more
     by_corpus = f" By corpus: {corpora}." if len(last.loss) > 1 else ""
     return (
         '<p class="pp-legend">Loss is the surprise at a hidden word. <b>Perplexity</b>, e to its power, is '

@@ -34,8 +34,8 @@ def layers_result(view: LayerView) -> str:
         )
         rows.append(
             f'<tr><th scope="row">{layer_name(layer)}</th>'
-            f'<td class="pp-grows"><span class="pp-track pp-slim" aria-hidden="true"><span class="pp-fill" '
-            f'style="{width(share)}"></span></span><span class="pp-small">{percent(share)}</span> <span class="pp-small">#{rank:,}</span>'
+            f'<td class="pp-grows"><div><span class="pp-track pp-slim" aria-hidden="true"><span class="pp-fill" '
+            f'style="{width(share)}"></span></span><span class="pp-small">{percent(share)}</span> <span class="pp-small">#{rank:,}</span></div>'
             f"</td>{cells}</tr>"
         )
     heads = "".join(f'<th scope="col">{k + 1}.</th>' for k in range(wide))

@@ -121,6 +121,16 @@ def test_perplexity_is_explained_with_the_number():
     ]
 
 
+def test_many_corpora_are_not_all_named():
+    lapse = small()
+    last = replace(lapse.checkpoints[-1], loss={f"c{k}": 1.0 for k in range(10)})
+    html = lapse_result(
+        replace(lapse, checkpoints=(*lapse.checkpoints[:-1], last)), lapse.probes[0]
+    )
+    assert "By corpus: c0 1.00, c1 1.00" in html
+    assert "c7 1.00, and 2 more." in html
+
+
 def test_nothing_held_out_and_no_curve_are_drawn_too():
     lapse = small()
     bare = [replace(point, loss={}, mean_loss=None) for point in lapse.checkpoints]
