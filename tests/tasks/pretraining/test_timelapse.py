@@ -130,11 +130,7 @@ def test_the_record_lies_beside_the_weights(tmp_path):
         (("checkpoints", 2, "step"), 5, "the steps of its checkpoints do not grow"),
         (("checkpoints", 0, "loss"), [1], 'the loss of a checkpoint is "[1]"'),
         (("checkpoints", 0, "loss"), {"x" * 41: 1.0}, f'a corpus is "{"x" * 39}…"; it must be text of 1 to 40 characters'),
-<<<<<<< HEAD
-        (("checkpoints", 0, "loss"), {str(k): 1.0 for k in range(10, 61)}, "the loss of a checkpoint is \"{'10': 1.0, '11': 1.0, '12': 1.0, '13':…\""),
-=======
         (("checkpoints", 0, "loss"), {f"{k:02}": 1.0 for k in range(51)}, "the loss of a checkpoint is \"{'00': 1.0, '01': 1.0, '02': 1.0, '03':…\""),
->>>>>>> lens
         (("checkpoints", 0, "mean_loss"), [], 'mean_loss is "[]"; it must be a number from 0 to 100'),
         (("checkpoints", 0, "seconds"), -0.5, 'seconds is "-0.5"; it must be a number from 0 to 1e+09'),
         (("note",), "", 'note is ""; it must be text of 1 to 300 characters'),
