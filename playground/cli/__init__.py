@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import playground
-from playground.cli import evaluate, look, ner, nli, score, search
+from playground.cli import evaluate, finetune, look, ner, nli, score, search
 from playground.cli.parts import say
 from playground.errors import PlaygroundError
 
@@ -87,5 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     search.add(commands)
     ner.add(commands)
     nli.add(commands)
+    finetune.add(commands)
     look.add(commands)
     return parser

@@ -13,7 +13,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from playground.engine.encoding import Encoded, clean, literal_backend
-from playground.errors import PlaygroundError
+from playground.errors import PlaygroundError, shorten
 from playground.tasks.heads.head import Head, Piece, Spec
 from playground.tasks.heads.measures import Measure, Result, exact_match, normalized, token_f1
 from playground.tasks.heads.rows import Answers, Examples
@@ -203,6 +203,17 @@ class AnswerHead(Head):
             "margin": float(f"{prediction.margin:.6g}"),
             "probability": float(f"{prediction.probability:.6g}"),
         }
+
+    def lines(self, given: tuple[str, ...], prediction: Found) -> list[str]:
+        answer = self.answer(prediction)
+        if not answer:
+            return [
+                f"No answer; the best span is {shorten(prediction.text)}, margin {prediction.margin:.2f}."
+            ]
+        return [
+            f"{answer} (characters {prediction.start} to {prediction.start + len(answer)}, "
+            f"{prediction.probability:.1%} of its window, margin {prediction.margin:.2f})"
+        ]
 
 
 def best_span(

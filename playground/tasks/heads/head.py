@@ -166,6 +166,10 @@ class Head(ABC):
     def show(self, given: tuple[str, ...], prediction: Any) -> dict[str, Any]:
         """Return a prediction as columns of a table."""
 
+    @abstractmethod
+    def lines(self, given: tuple[str, ...], prediction: Any) -> list[str]:
+        """Return a prediction as lines that people read."""
+
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:

@@ -36,7 +36,9 @@ class Measure:
         """Return a value as people read it, "-" for None."""
         if value is None:
             return "-"
-        return f"{value:.1%}" if self.share else f"{value:.3f}"
+        if self.share:
+            return f"{value:.1%}"
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
     @property
     def range(self) -> str:
@@ -82,7 +84,7 @@ class Result:
             for m in self.measures
         ]
         lines = [
-            f"{row[0]:20}{''.join(f'{cell:>20}' for cell in row[1:])}" for row in (head, *rows)
+            f"{row[0]:18}{''.join(f'{cell:>18}' for cell in row[1:])}" for row in (head, *rows)
         ]
         told = f"{self.rows:,} {self.unit}"
         return "\n".join([*lines, f"{told}; baseline: {self.baseline}" if self.baseline else told])

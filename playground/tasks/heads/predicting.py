@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,16 @@ class Finetuned:
         outputs = run_pieces(self.model, self.tokenizer, pieces, budget, progress)
         return self.head.decode(inputs, pieces, outputs)
 
+    def describe(self, given: Mapping[str, str]) -> list[str]:
+        """Return what the model says of one row, as lines that people read.
+
+        given: text (and text_b), or question and context; a tagger reads the words and signs of text.
+        """
+        kind = self.spec.kind
+        row = row_inputs("classify" if kind == "tag" else kind, given)
+        row = split_words(row[0]) if kind == "tag" else row
+        return self.head.lines(row, self.predict([row])[0])
+
     def evaluate(self, rows: Examples, *, progress: Progress | None = None) -> Result:
         """Return how good the model is on labelled rows of its kind."""
         if rows.kind != self.spec.kind:
@@ -154,7 +164,7 @@ class TablePredictor:
     """Answers for each row of a table; see :func:`playground.tasks.score.run_windows`."""
 
     model: Finetuned
-    mark: Mapping[str, Any]
+    mark: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:

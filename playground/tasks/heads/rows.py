@@ -76,7 +76,8 @@ class Examples:
         rows = "1 row" if len(self) == 1 else f"{len(self):,} rows"
         if not self.faulty:
             return f"{rows}."
-        return f"{rows}, {self.faulty:,} faulty ones left out ({'; '.join(self.problems)})."
+        faulty = "1 faulty row" if self.faulty == 1 else f"{self.faulty:,} faulty rows"
+        return f"{rows}; {faulty} left out ({'; '.join(self.problems)})."
 
 
 def read_examples(
@@ -214,7 +215,8 @@ def row_inputs(kind: str, values: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        shown = "empty" if value is None or value == "" else f"{shorten(value)}"
+        empty = value is None or isinstance(value, str)
+        shown = "empty" if empty else shorten(value)
         raise PlaygroundError(f"The {name} is {shown}; it must be text.")
     if len(value) > _MOST_CHARS:
         raise PlaygroundError(
@@ -286,8 +288,10 @@ def _answers(given: tuple[str, ...], values: Mapping[str, Any], _: Sequence[str]
             raise PlaygroundError(
                 f"The answer is {shorten(answer)}; it must be text, or lists of text and answer_start."
             )
+    elif answer in (None, ""):
+        return ()
     else:
-        texts, starts = ([] if answer in (None, "") else [answer]), [start]
+        texts, starts = [answer], [start]
     return tuple(_answer(text, at, context) for text, at in zip(texts, starts, strict=True))
 
 

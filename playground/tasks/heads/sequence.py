@@ -100,6 +100,10 @@ class ClassifyHead(_SequenceHead):
         best = self.spec.labels[int(prediction.argmax())]
         return dict(zip(self.columns, [best, *shares], strict=True))
 
+    def lines(self, given: tuple[str, ...], prediction: np.ndarray) -> list[str]:
+        order = np.argsort(-prediction, kind="stable")
+        return [f"{self.spec.labels[k]:20}{np.exp(prediction[k]):7.1%}" for k in order]
+
 
 class RegressHead(_SequenceHead):
     """A number for a text or a pair; the loss is the squared error. A prediction is a float.
@@ -181,6 +185,9 @@ class RegressHead(_SequenceHead):
 
     def show(self, given: tuple[str, ...], prediction: float) -> dict[str, Any]:
         return {"prediction": float(f"{prediction:.6g}")}
+
+    def lines(self, given: tuple[str, ...], prediction: float) -> list[str]:
+        return [f"{prediction:.3f}"]
 
 
 def overlap(first: str, second: str) -> float:

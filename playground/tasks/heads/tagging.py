@@ -137,6 +137,13 @@ class TagHead(Head):
         tags = [self.spec.labels[k] for k in prediction.argmax(-1)]
         return {"words": list(given), "prediction": tags}
 
+    def lines(self, given: tuple[str, ...], prediction: np.ndarray) -> list[str]:
+        best = prediction.argmax(-1)
+        return [
+            f"{word:20}{self.spec.labels[k]:10}{np.exp(row[k]):7.1%}"
+            for word, k, row in zip(given, best, prediction, strict=True)
+        ]
+
 
 def split_words(text: str) -> tuple[str, ...]:
     """Return the words and signs of a text, for a model that reads words."""
