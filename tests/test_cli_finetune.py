@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from playground.cli import finetune, main
 from playground.settings import Settings
 from playground.tasks.heads import Finetuned
 from playground.tasks.heads.recipes import RECIPES, Recipe
+from playground.tasks.training.curve import Curve
 from tests.tasks.heads.lessons import MAKERS, write
 from tests.tasks.nli import checkpoints
 
@@ -203,6 +205,27 @@ def test_a_killed_run_ends_in_the_files_of_one_that_was_not(data, tmp_path):
     assert all(bool((first[name] == second[name]).all()) for name in first)
     for name in ("config.json", "curve.json", "SHA256SUMS"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("torchrun", path=Path(sys.executable).parent) is None, reason="torchrun is missing")  # fmt: skip
+def test_two_processes_see_the_dev_rows_in_their_order(data, tmp_path):
+    program = shutil.which("torchrun", path=Path(sys.executable).parent)
+    dev = write(MAKERS["tag"](33, 1), tmp_path / "dev.jsonl")  # one process gets a row more
+    command = train(data, "tag", tmp_path / "out", "--dev", str(dev))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PLAYGROUND_THREADS": "1"}
+    done = subprocess.run(
+        [str(program), "--standalone", "--nproc-per-node", "2", "-m", "playground", *command],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("playground: Done: the model is in ") == 1
+    report = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (report["processes"], report["steps"]) == (2, 48)
+    curve = Curve.load(tmp_path / "out" / "curve.json")
+    look = next(point for point in curve.points if point.step == curve.best_step)
+    found = report["result"]["measures"]["accuracy"]["value"]
+    assert look.dev_score == pytest.approx(found)
+    assert found >= 0.9
 
 
 # ---- one sentence an error ------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class ClassifyHead(_SequenceHead):
     def decode(
         self, inputs: Sequence[Any], pieces: Sequence[Piece], outputs: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        return [log_softmax(logits.astype(float)) for logits in outputs]
+        return [log_softmax(logits.astype(float)) for logits in _by_row(pieces, outputs)]
 
     def evaluate(
         self, predictions: Sequence[np.ndarray], rows: Examples, train: Examples | None = None
@@ -140,7 +140,7 @@ class RegressHead(_SequenceHead):
     def decode(
         self, inputs: Sequence[Any], pieces: Sequence[Piece], outputs: Sequence[np.ndarray]
     ) -> list[float]:
-        return [float(output.reshape(-1)[0]) for output in outputs]
+        return [float(output.reshape(-1)[0]) for output in _by_row(pieces, outputs)]
 
     def evaluate(
         self, predictions: Sequence[float], rows: Examples, train: Examples | None = None
@@ -194,6 +194,12 @@ def overlap(first: str, second: str) -> float:
     """Return the words that two texts share, over all their words (Jaccard 1901), in lower case."""
     one, other = ({text[w.start : w.end].lower() for w in words(text)} for text in (first, second))
     return len(one & other) / max(1, len(one | other))
+
+
+def _by_row(pieces: Sequence[Piece], outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the outputs in the order of their rows, whatever the order of the pieces."""
+    found = dict(zip((piece.row for piece in pieces), outputs, strict=True))
+    return [found[row] for row in range(len(found))]
 
 
 def _squared(gold: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -26,7 +26,10 @@ def texts(count: int, seed: int = 0) -> Examples:
     inputs, golds = [], []
     for k in range(count):
         word = list(WORTH)[k % len(WORTH)]
-        inputs.append((f"The {draw.choice(THINGS)} was {word} in the {draw.choice(THINGS)}.",))
+        more = " ".join(
+            ["so", *draw.choices(_FILLER, k=draw.randint(0, 5))]
+        )  # of different lengths
+        inputs.append((f"The {draw.choice(THINGS)} was {more} {word}.",))
         golds.append(word.upper())
     return Examples("classify", inputs, golds, sources=("mine",))
 
@@ -54,7 +57,7 @@ def sentences(count: int, seed: int = 0, *, bio: bool = False) -> Examples:
     for k in range(count):
         first = ("great", "awful")[k % 2]
         words, tags = [first], ["O"]
-        for _ in range(3):
+        for _ in range(draw.randint(2, 4)):
             words += [draw.choice(_FILLER), draw.choice(THINGS), draw.choice(THINGS)]
             tags += ["O", *names[first]]
         inputs.append(tuple(words))
@@ -70,7 +73,7 @@ def questions(count: int, seed: int = 0, *, filler: int = 6, silent: bool = Fals
     draw = random.Random(seed)
     inputs, golds = [], []
     for k in range(count):
-        words = [draw.choice(_FILLER) for _ in range(filler)]
+        words = [draw.choice(_FILLER) for _ in range(filler + draw.randint(-2, 2))]
         answer = list(WORTH)[k % len(WORTH)]
         gold = ()
         if not (silent and k % 3 == 0):

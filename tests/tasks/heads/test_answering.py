@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
@@ -70,7 +72,7 @@ def test_windows_cover_the_context_and_share_tokens(kind, head_of):
     assert len(windows) > 2
     assert max(len(piece.encoded) for piece in pieces) == tiny.MAX_TOKENS
     seen = [[span for span in window.places if span is not None] for window in windows]
-    for one, following in zip(seen, seen[1:], strict=False):
+    for one, following in pairwise(seen):
         shared = [span for span in one if span in following]
         assert 12 <= len(shared) <= 16  # a token of white space alone is no place
         assert one[-len(shared) :] == shared == following[: len(shared)]

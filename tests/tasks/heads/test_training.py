@@ -263,6 +263,10 @@ def test_every_architecture_is_trained_and_opened(kind, architecture, run, tmp_p
     found = Finetuned(done.folder, settings=settings).evaluate(rows["dev"])
     for one, other in zip(found.measures, done.result.measures, strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-3, abs=1e-5)
+    if kind == "regress":  # the scale of the data was written into the right layer
+        look = next(point for point in done.curve.points if point.step == done.curve.best_step)
+        spread = np.var(rows["train"].golds)
+        assert done.result.measures[2].value == pytest.approx(look.dev_loss * spread, rel=1e-3)
 
 
 def test_a_trained_head_is_a_place_to_start(run, trained):
