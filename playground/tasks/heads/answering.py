@@ -127,10 +127,16 @@ class AnswerHead(Head):
             found.append(Found(context[start:end], start, score - none[row], share))
         return found
 
-    def answer(self, found: Found) -> str:
-        """Return the answer, empty if no answer is the better one."""
-        given = not self.spec.unanswerable or found.margin > self.spec.threshold
-        return found.text if given else ""
+    def answer(self, found: Found, threshold: float | None = None) -> str:
+        """Return the answer, empty if no answer is the better one, by the head's threshold or another."""
+        least = self.spec.threshold if threshold is None else threshold
+        return found.text if not self.spec.unanswerable or found.margin > least else ""
+
+    def score(self, predictions: Sequence[Found], rows: Examples) -> float:
+        threshold = self.fit_threshold(predictions, rows)
+        answers = [self.answer(found, threshold) for found in predictions]
+        pairs = zip(answers, rows.golds, strict=True)
+        return float(np.mean([token_f1(a, [text for text, _ in gold]) for a, gold in pairs]))
 
     def evaluate(
         self, predictions: Sequence[Found], rows: Examples, train: Examples | None = None

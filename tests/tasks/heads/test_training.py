@@ -171,6 +171,8 @@ def test_no_answer_is_learned_and_its_threshold_kept(run, settings):
     done = run("answer", train=questions(96, silent=True), dev=questions(33, 1, silent=True))
     assert done.result.first.value >= 0.9
     assert done.result.details["unanswerable"]["f1"] >= 0.9
+    looks = [point.dev_score for point in done.curve.points if point.dev_score is not None]
+    assert max(looks) == pytest.approx(done.result.first.value)  # at the threshold of that look
     model = Finetuned(done.folder, settings=settings)
     assert model.spec.unanswerable
     assert model.evaluate(questions(33, 1, silent=True)).first.value == done.result.first.value
