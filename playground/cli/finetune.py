@@ -66,10 +66,10 @@ an answer is one that its context does not answer; the model then learns to give
 """,
 }
 USUAL = {
-    "classify": {"epochs": 4, "learning_rate": 3e-4, "batch_size": 32},
-    "regress": {"epochs": 4, "learning_rate": 3e-4, "batch_size": 32},
-    "tag": {"epochs": 4, "learning_rate": 3e-4, "batch_size": 32},
-    "answer": {"epochs": 4, "learning_rate": 3e-4, "batch_size": 32},
+    "classify": {"epochs": 4, "learning_rate": 2e-4, "batch_size": 32},
+    "regress": {"epochs": 4, "learning_rate": 2e-4, "batch_size": 32},
+    "tag": {"epochs": 3, "learning_rate": 5e-4, "batch_size": 32},
+    "answer": {"epochs": 3, "learning_rate": 5e-4, "batch_size": 32},
 }  # of the recipes, which are read with torch
 _COLUMNS = {
     "classify": "text, text_b, label",

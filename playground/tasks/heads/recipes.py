@@ -44,8 +44,8 @@ class Recipe:
 
 
 RECIPES = {
-    "classify": Recipe(),
-    "regress": Recipe(),
-    "tag": Recipe(),
-    "answer": Recipe(),
+    "classify": Recipe(epochs=4, learning_rate=2e-4),
+    "regress": Recipe(epochs=4, learning_rate=2e-4),
+    "tag": Recipe(epochs=3, learning_rate=5e-4),
+    "answer": Recipe(epochs=3, learning_rate=5e-4),
 }
