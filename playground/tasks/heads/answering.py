@@ -143,18 +143,16 @@ class AnswerHead(Head):
     ) -> Result:
         answers = [self.answer(found) for found in predictions]
         golds = [[text for text, _ in gold] for gold in rows.golds]
-        plain: dict[str, float | None] = {"f1": None, "exact_match": None}
         ways = {"f1": token_f1, "exact_match": exact_match}
         values = {
             name: [way(a, g) for a, g in zip(answers, golds, strict=True)]
             for name, way in ways.items()
         }
-        if train is not None:
-            guesses = [likely_name(*given) for given in rows.inputs]
-            plain = {
-                name: float(np.mean([way(a, g) for a, g in zip(guesses, golds, strict=True)]))
-                for name, way in ways.items()
-            }
+        guesses = [likely_name(*given) for given in rows.inputs]
+        plain = {
+            name: float(np.mean([way(a, g) for a, g in zip(guesses, golds, strict=True)]))
+            for name, way in ways.items()
+        }
         kinds = {
             "answerable": [i for i, gold in enumerate(golds) if gold],
             "unanswerable": [i for i, gold in enumerate(golds) if not gold],
@@ -166,9 +164,7 @@ class AnswerHead(Head):
                 Measure(name, float(np.mean(own)), mean_interval(own), plain[name])
                 for name, own in values.items()
             ),
-            "a name or number in the sentence most like the question"
-            if train is not None
-            else None,
+            "a name or number in the sentence most like the question",
             {
                 name: {
                     "rows": len(own),
