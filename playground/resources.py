@@ -74,7 +74,7 @@ def probes_path() -> Path:
 
 
 def load_examples(name: str) -> list[dict]:
-    """Return the rows of a shipped sample set: ``reviews``, ``headlines``, ``names`` or ``nli``."""
+    """Return the rows of a shipped sample set: reviews, headlines, names, nli or questions."""
     if name not in example_names():
         raise PlaygroundError(
             f"There is no sample set {shorten(name)}; the sets are {', '.join(example_names())}."

@@ -92,7 +92,7 @@ def test_only_a_listed_card_becomes_a_path(name):
 
 @pytest.mark.parametrize("name", ["poems", "../models/playground-mini/config", "reviews.csv", ""])
 def test_only_a_listed_sample_set_is_opened(name):
-    message = rf'^There is no sample set "{name}"; the sets are headlines, names, nli, reviews\.$'
+    message = rf'^There is no sample set "{name}"; the sets are headlines, names, nli, questions, reviews\.$'
     with pytest.raises(PlaygroundError, match=message):
         resources.load_examples(name)
 
@@ -136,6 +136,17 @@ def test_the_name_set_spans_do_not_overlap():
         ordered = sorted((entity["start"], entity["end"]) for entity in row["entities"])
         ends = [end for _, end in ordered]
         assert all(start >= end for (start, _), end in zip(ordered[1:], ends, strict=False)), row
+
+
+def test_each_answer_of_the_question_set_stands_where_it_says():
+    rows = resources.load_examples("questions")
+    answered = [row for row in rows if row["answer"]]
+    assert len({row["context"] for row in rows}) == 20
+    assert (len(rows), len(answered)) == (75, 64)
+    for row in answered:
+        assert row["context"][row["start"] :].startswith(row["answer"]), row
+    assert {row["start"] for row in rows if not row["answer"]} == {None}
+    assert len({(row["question"], row["context"]) for row in rows}) == len(rows)
 
 
 def test_sample_sets_are_plain_utf_8():

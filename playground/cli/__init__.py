@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import playground
-from playground.cli import evaluate, lens, look, ner, nli, pretrain, score, search
+from playground.cli import evaluate, finetune, lens, look, ner, nli, pretrain, score, search
 from playground.cli.parts import say
 from playground.errors import PlaygroundError
 
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add(commands)
     ner.add(commands)
     nli.add(commands)
+    finetune.add(commands)
     pretrain.add(commands)
     lens.add(commands)
     look.add(commands)

@@ -80,11 +80,7 @@ class Encoder:
         self.uses_type_ids = "token_type_ids" in tokenizer.model_input_names
         self.pad_id: int = tokenizer.pad_token_id or 0
         self.mask_token: str = tokenizer.mask_token
-        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        backend.no_padding()
-        backend.no_truncation()
-        backend.encode_special_tokens = True
-        _forget_spellings(backend, sorted(self.special_tokens))
+        backend = literal_backend(tokenizer)
         own = tokenizer.added_tokens_decoder.get(self.mask_id)
         self._marker = f"\ue000{secrets.token_hex(12)}\ue001"
         marker = AddedToken(
@@ -159,7 +155,7 @@ class Encoder:
             )
 
     def _plain(self, text: str) -> Encoding:
-        return self._backend.encode(_clean(text), add_special_tokens=False)
+        return self._backend.encode(clean(text), add_special_tokens=False)
 
     def _compose(self, segments: Sequence[Segment]) -> _Composed:
         halves: list[list[Segment]] = [[]]
@@ -175,7 +171,7 @@ class Encoder:
             text = ""
             for segment in half:
                 start = len(text)
-                text += self._marker if segment.kind == "mask" else _clean(segment.text)
+                text += self._marker if segment.kind == "mask" else clean(segment.text)
                 if segment.kind == "field":
                     fields.append((number, start, len(text)))
             if len(halves) > 1:  # white space beside {sep} belongs to neither side
@@ -274,6 +270,16 @@ CUTS: dict[str, Callable[[Sequence[int], int], list[int]]] = {
 }
 
 
+def literal_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """Return a private copy of a fast tokenizer to which special tokens spelled in a text are text."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_padding()
+    backend.no_truncation()
+    backend.encode_special_tokens = True
+    _forget_spellings(backend, sorted(tokenizer.all_special_tokens))
+    return backend
+
+
 def _forget_spellings(backend: Tokenizer, special: Sequence[str]) -> None:
     """Keep the model of ``backend`` from reading a spelled-out special token as that token.
 
@@ -294,7 +300,7 @@ def _forget_spellings(backend: Tokenizer, special: Sequence[str]) -> None:
         backend.pre_tokenizer = cut if usual is None else PreTokenizers([usual, cut])
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Replace lone surrogates, which no tokenizer accepts, one for one."""
     return _SURROGATES.sub("\ufffd", text)
 

@@ -56,7 +56,17 @@ class Metrics:
     @cached_property
     def macro_f1_interval(self) -> Interval:
         """Where the macro-F1 would lie on other rows."""
-        return _percentiles(_resampled_f1(np.array(self.confusion)))
+        return _percentiles(_macro_f1(_resampled(np.array(self.confusion))))
+
+    @cached_property
+    def matthews(self) -> float:
+        """Matthews' correlation of gold and predicted labels, see :func:`matthews`."""
+        return float(matthews(np.array(self.confusion)[None])[0])
+
+    @cached_property
+    def matthews_interval(self) -> Interval:
+        """Where Matthews' correlation would lie on other rows."""
+        return _percentiles(matthews(_resampled(np.array(self.confusion))))
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as plain values."""
@@ -213,19 +223,34 @@ def calibration_error(
     )
 
 
+def matthews(confusions: np.ndarray) -> np.ndarray:
+    """Return Matthews' correlation of confusions (M, C, K) with gold in rows, (M,).
+
+    For any number of labels, from -1 to 1; 0 where all rows have one label or get one (Gorodkin 2004,
+    eq. 8; for two labels Matthews 1975).
+    """
+    tables = confusions.astype(float)
+    labels = tables.shape[1]
+    gold, found = tables.sum(2), tables.sum(1)  # (M, C), (M, K)
+    rows, hits = tables.sum((1, 2)), np.trace(tables[:, :, :labels], axis1=1, axis2=2)
+    shared = hits * rows - (gold * found[:, :labels]).sum(1)
+    spread = (rows**2 - (gold**2).sum(1)) * (rows**2 - (found**2).sum(1))
+    return np.divide(shared, np.sqrt(spread), out=np.zeros(len(tables)), where=spread > 0)
+
+
 def _share_interval(hits: int, rows: int, *, seed: int = SEED) -> Interval:
     # rows drawn with replacement: only the count of hits matters
     return _percentiles(np.random.default_rng(seed).binomial(rows, hits / rows, RESAMPLES) / rows)
 
 
-def _resampled_f1(confusion: np.ndarray, *, seed: int = SEED) -> np.ndarray:
-    """Return the macro-F1 of rows drawn with replacement, (1000,).
+def _resampled(confusion: np.ndarray, *, seed: int = SEED) -> np.ndarray:
+    """Return the confusions of rows drawn with replacement, (1000, C, C + 1).
 
     A draw of rows is a draw of cells of the confusion matrix (C, C + 1), which is quicker.
     """
     rows = confusion.sum()
     draws = np.random.default_rng(seed).multinomial(rows, confusion.ravel() / rows, RESAMPLES)
-    return _macro_f1(draws.reshape(RESAMPLES, *confusion.shape))
+    return draws.reshape(RESAMPLES, *confusion.shape)
 
 
 def _shares(parts: np.ndarray, whole: np.ndarray) -> tuple[float, ...]:

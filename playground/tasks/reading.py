@@ -32,7 +32,7 @@ class Table:
     """A table that is read row by row: its name for messages, its columns, and its rows.
 
     ``total`` is the number of rows where the source tells it, and ``label_names`` the names behind the
-    numbers of a column whose values are classes. A file or data set can be read again
+    numbers of a column whose values are classes, or lists of classes. A file or data set can be read again
     from its start, standard input cannot.
     """
 
@@ -222,11 +222,8 @@ def read_dataset(name: str, *, split: str | None = None, config: str | None = No
 def _class_names(features: Any) -> dict[str, Sequence[str]]:
     import datasets
 
-    return {
-        name: kind.names
-        for name, kind in (features or {}).items()
-        if isinstance(kind, datasets.ClassLabel)
-    }
+    kinds = {name: getattr(kind, "feature", kind) for name, kind in (features or {}).items()}
+    return {k: kind.names for k, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    precision_score,
+)
 
 from playground.tasks.metrics import (
     calibration_error,
     compare,
     holm,
+    matthews,
     mcnemar,
     mean_interval,
     measure,
@@ -46,6 +53,23 @@ def test_metrics_are_those_of_scikit_learn(pairs):
     assert got.support == tuple(np.bincount(gold, minlength=3))
     assert got.majority == max(got.support) / len(gold)
     assert got.random == pytest.approx(1 / 3)
+
+
+@given(places)
+def test_matthews_correlation_is_that_of_scikit_learn(pairs):
+    found, gold = map(list, zip(*pairs, strict=True))
+    got = measure(sure(found), gold)
+    assert got.matthews == pytest.approx(matthews_corrcoef(gold, found), abs=1e-9)
+    low, high = got.matthews_interval
+    assert -1 - 1e-9 <= low <= high <= 1 + 1e-9
+
+
+def test_matthews_correlation_by_hand():
+    # TP 1, TN 2, FP 1, FN 1: (1 * 2 - 1 * 1) / sqrt(2 * 2 * 3 * 3)
+    tables = np.array([[[1, 1, 0], [1, 2, 0]], [[3, 0, 0], [0, 0, 0]], [[2, 0, 0], [0, 3, 0]]])
+    np.testing.assert_allclose(matthews(tables), [1 / 6, 0, 1])
+    failed = measure(np.array([[0.9, 0.1], [np.nan, np.nan], [0.1, 0.9]]), [0, 0, 1])
+    assert failed.matthews < 1  # a row that failed is wrong
 
 
 def test_by_hand():

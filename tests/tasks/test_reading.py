@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 
+import datasets
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -268,3 +269,18 @@ def test_column_map(template, given, found):
 def test_a_column_that_is_not_there(template, given, message):
     with pytest.raises(PlaygroundError, match=message):
         column_map(Template(template), ("a", "b"), **given)
+
+
+def test_a_data_set_names_its_classes_and_lists_of_them(tmp_path):
+    rows = {"tokens": [["a", "b"]], "ner_tags": [[0, 1]], "label": [1]}
+    kinds = {
+        "tokens": datasets.List(datasets.Value("string")),
+        "ner_tags": datasets.List(datasets.ClassLabel(names=["O", "B-X"])),
+        "label": datasets.ClassLabel(names=["no", "yes"]),
+    }
+    (tmp_path / "mini").mkdir()
+    made = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+    made.to_parquet(tmp_path / "mini" / "train.parquet")
+    table = read_dataset(str(tmp_path / "mini"), split="train")
+    assert table.label_names == {"ner_tags": ["O", "B-X"], "label": ["no", "yes"]}
+    assert values(table) == [{"tokens": ["a", "b"], "ner_tags": [0, 1], "label": 1}]

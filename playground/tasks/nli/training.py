@@ -59,6 +59,7 @@ from playground.tasks.training.runs import (
     ShowSteps,
     Watch,
     check_recipe,
+    config_changes,
     last_checkpoint,
     open_folder,
     run_mark,
@@ -251,16 +252,11 @@ def _head(recipe: Recipe, config: PreTrainedConfig) -> dict[str, Any]:
     """Return what the config gets; a classifier with these labels keeps its own order of them."""
     own = [str(name).lower() for _, name in sorted((config.id2label or {}).items())]
     names = own if sorted(own) == sorted(LABELS) else list(LABELS)
-    changes: dict[str, Any] = {
+    return {
         "id2label": dict(enumerate(names)),
         "label2id": {name: k for k, name in enumerate(names)},
+        **config_changes(config, recipe.dropout),
     }
-    if recipe.dropout is not None:  # each architecture has names of its own for it
-        known = [name for name in config.to_dict() if "dropout" in name]
-        changes |= dict.fromkeys(known, recipe.dropout)
-    if not torch.cuda.is_available():
-        changes["_attn_implementation"] = "eager"  # a tenth faster than the fused kernel on a CPU
-    return changes
 
 
 def _dataset(

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
-from transformers import TrainerCallback, TrainerState, TrainingArguments
+from transformers import PreTrainedConfig, TrainerCallback, TrainerState, TrainingArguments
 
 from playground.engine.loading import weights_digest
 from playground.errors import PlaygroundError, shorten
@@ -136,6 +136,16 @@ def trainer_arguments(
         dataloader_pin_memory=place.type == "cuda",
         **more,
     )
+
+
+def config_changes(config: PreTrainedConfig, dropout: float | None) -> dict[str, Any]:
+    """Return what a config gets for training: its dropout, if one is given, and quick attention."""
+    changes: dict[str, Any] = {}
+    if dropout is not None:  # each architecture has names of its own for it
+        changes = dict.fromkeys((k for k in config.to_dict() if "dropout" in k), dropout)
+    if not torch.cuda.is_available():
+        changes["_attn_implementation"] = "eager"  # a tenth faster than the fused kernel on a CPU
+    return changes
 
 
 def with_precision(recipe: R, place: torch.device, folder: Path) -> R:
