@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
     way.add_argument("--accumulate", type=amount, help="batches in a step (1)")
     way.add_argument(
         "--lengths", nargs="+", metavar="TOKENS:SHARE",
-        help="blocks, and for how much of the training (128:0.75 256:0.17 512:0.08)",
+        help="of blocks, and in how many of the steps (128:0.7 256:0.2 512:0.1)",
     )  # fmt: skip
     way.add_argument("--mask-rate", type=float, help="share of tokens to predict (0.2)")
     way.add_argument("--masked", type=float, help="of these, replaced by the mask (0.8)")

@@ -75,7 +75,7 @@ A BERT of {recipe["layers"]} layers, {recipe["hidden"]} hidden units and {recipe
 ({report["processes"]} process{"es" if report["processes"] > 1 else ""}, {report["precision"]}). Masked
 language modelling: {recipe["mask_rate"]:.0%} of the {words} are predicted, of these
 {recipe["masked"]:.0%} masked, {recipe["randomised"]:.0%} random, {kept:.0%} kept. Blocks of {lengths} of
-the training. {recipe["optimizer"]}, peak learning rate {recipe["learning_rate"]:g}, weight decay
+the steps. {recipe["optimizer"]}, peak learning rate {recipe["learning_rate"]:g}, weight decay
 {recipe["weight_decay"]:g}, seed {recipe["seed"]}. It started from {start}. Curve: `curve.svg`;
 predictions on the way: `pretraining.json`.
 

@@ -216,7 +216,7 @@ class _Run:
     def one_step(self) -> None:
         """Read the step's batches, mine among them, and move the weights."""
         step, recipe = self.at.step, self._recipe
-        length = recipe.length_at(step, self.steps)
+        length = recipe.length_at(step)
         rate = recipe.rate_at(step, self.steps)
         total = torch.zeros((), device=self._place)
         for batch in self._batches(step, length):
@@ -331,7 +331,7 @@ class _Run:
     @property
     def tokens(self) -> int:
         """How many tokens have been read so far."""
-        return self._recipe.tokens_in(self.at.step, self.steps, self._state.num_processes)
+        return self._recipe.tokens_in(self.at.step, self._state.num_processes)
 
     def _vectors(self, counts: np.ndarray) -> torch.Tensor:
         """Return CBOW vectors of these texts, mixed by their shares."""

@@ -43,7 +43,8 @@ def run(learner, settings, tmp_path):
     """Return a training of a kind from the tiny masked LM, unless told otherwise."""
 
     def train(kind, out="out", recipe=RECIPE, *, model=learner, train=None, dev=None, **options):
-        rows = (train or MAKERS[kind](96), dev or MAKERS[kind](32, 1))
+        train = MAKERS[kind](96) if train is None else train
+        rows = (train, MAKERS[kind](32, 1) if dev is None else dev)
         return finetune(
             str(model), *rows, tmp_path / out, recipe=recipe, settings=settings, **options
         )
