@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from playground.engine.label_words import Vocabulary, text_before_mask
 from playground.engine.results import Explanation, Fill, RowScore, Scores, WordScore
 from playground.engine.runner import Cancel, Progress, Runner
 from playground.engine.shared import Stream, check_together, run_streams, scores_of, union
+from playground.engine.tuning.delta import Delta
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Segment, Template
 from playground.prompts.template import Row
@@ -32,9 +34,9 @@ _PROMPTS_KNOWN = 128
 class Prompting:
     """A masked LM that scores prompts.
 
-    ``model`` is a shipped name (the default), a hub id, or a folder. ``device`` and ``dtype``
-    override the settings; ``threads`` sets torch's CPU threads for the whole process.
-    The model is frozen and may be used from several threads.
+    ``model`` is a shipped name (the default), a hub id, or a folder, or ``backbone`` is one that is
+    loaded already. ``device`` and ``dtype`` override the settings; ``threads`` sets torch's CPU threads
+    for the whole process. The model is frozen and may be used from several threads.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class Prompting:
         dtype: str | None = None,
         threads: int | None = None,
         settings: Settings | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environment()
         if threads:
             torch.set_num_threads(threads)
-        self.backbone: Backbone = load_backbone(
+        self.backbone: Backbone = backbone or load_backbone(
             model, settings=self.settings, device=device, dtype=dtype
         )
         self.vocabulary = Vocabulary(self.backbone)
@@ -162,6 +165,7 @@ class Prompting:
         For words that belong to no label yet. A row that cannot be scored holds NaN.
         """
         template.require_one_mask()
+        self.backbone.encoder.check_soft(template.soft_tokens)
         pieces = self.vocabulary.encode_words(words, text_before_mask(template))
         encoded = self._encode(rows, template, {})
         table = self.runner.batch_table(
@@ -309,6 +313,35 @@ class Prompting:
             for tokens in (token_list1, token_list2)
         ]
         return torch.tensor(sums, dtype=torch.float32).softmax(0)
+
+    def tuned(self, delta: Delta | str | os.PathLike[str]) -> Prompting:
+        """Return a Prompting of a private copy of this model with ``delta`` applied, or a folder's.
+
+        This one stays as it is. Raises PlaygroundError for a delta that is damaged, or of another model.
+        """
+        from playground.engine.tuned import open_tuned
+        from playground.engine.tuning.files import load_delta
+
+        return open_tuned(self, delta if isinstance(delta, Delta) else load_delta(delta))
+
+    def fine_tune(
+        self,
+        sentences: Sequence[Row],
+        labels: Sequence[int | str],
+        prompt: Prompt | str = " Since it was [MASK].",
+        goodToken: str = "good",
+        badToken: str = "bad",
+        **recipe: Any,
+    ) -> Prompting:
+        """Return a Prompting tuned on labelled sentences; this one stays as it is.
+
+        The tutorial's call: a prompt as text stands behind the sentence, and label 0 is ``goodToken``,
+        1 ``badToken``. ``recipe``: what :class:`~playground.engine.tuning.recipe.Recipe` takes, such as
+        ``method`` and ``steps``. See :func:`playground.engine.tuning.call.fine_tune`, which it is.
+        """
+        from playground.engine.tuning.call import fine_tune
+
+        return fine_tune(self, sentences, labels, prompt, goodToken, badToken, **recipe)
 
     # ---- parts --------------------------------------------------------------------------------
 
