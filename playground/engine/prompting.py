@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from playground.engine.results import Explanation, Fill, RowScore, Scores, WordS
 from playground.engine.runner import Cancel, Progress, Runner
 from playground.engine.shared import Stream, check_together, run_streams, scores_of, union
 from playground.engine.tuning.delta import Delta
+from playground.engine.tutorial import TutorialCalls
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Segment, Template
 from playground.prompts.template import Row
@@ -31,7 +31,7 @@ STOPPED = "Not scored: the run was stopped."
 _PROMPTS_KNOWN = 128
 
 
-class Prompting:
+class Prompting(TutorialCalls):
     """A masked LM that scores prompts.
 
     ``model`` is a shipped name (the default), a hub id, or a folder, or ``backbone`` is one that is
@@ -289,31 +289,6 @@ class Prompting:
             for word, score in zip(pieces, scores, strict=True)
         ]
 
-    def prompt_pred(self, text: str) -> list[tuple[str, float]]:
-        """Return the whole vocabulary with raw logits at the first mask, best first.
-
-        The tutorial's call, with the numbers of its code on the same model.
-        """
-        logits = self.runner.logits([self._free_text(text)])[0][0]
-        values, ids = logits.sort(descending=True)
-        return list(zip(self.vocabulary.tokens(ids.tolist()), values.tolist(), strict=True))
-
-    def compute_tokens_prob(
-        self, text: str, token_list1: Sequence[str], token_list2: Sequence[str]
-    ) -> torch.Tensor:
-        """Return the softmax over the summed raw logits of two token lists, (2,).
-
-        The tutorial's call: a token that the vocabulary does not hold adds 0. It favours the longer
-        list where logits are positive, which is why ``classify`` uses the mean instead.
-        """
-        logits = self.runner.logits([self._free_text(text)])[0][0]
-        known = self.backbone.tokenizer.get_vocab()
-        sums = [
-            sum(float(logits[known[token]]) for token in tokens if token in known)
-            for tokens in (token_list1, token_list2)
-        ]
-        return torch.tensor(sums, dtype=torch.float32).softmax(0)
-
     def tuned(self, delta: Delta | str | os.PathLike[str]) -> Prompting:
         """Return a Prompting of a private copy of this model with ``delta`` applied, or a folder's.
 
@@ -323,25 +298,6 @@ class Prompting:
         from playground.engine.tuning.files import load_delta
 
         return open_tuned(self, delta if isinstance(delta, Delta) else load_delta(delta))
-
-    def fine_tune(
-        self,
-        sentences: Sequence[Row],
-        labels: Sequence[int | str],
-        prompt: Prompt | str = " Since it was [MASK].",
-        goodToken: str = "good",
-        badToken: str = "bad",
-        **recipe: Any,
-    ) -> Prompting:
-        """Return a Prompting tuned on labelled sentences; this one stays as it is.
-
-        The tutorial's call: a prompt as text stands behind the sentence, and label 0 is ``goodToken``,
-        1 ``badToken``. ``recipe``: what :class:`~playground.engine.tuning.recipe.Recipe` takes, such as
-        ``method`` and ``steps``. See :func:`playground.engine.tuning.call.fine_tune`, which it is.
-        """
-        from playground.engine.tuning.call import fine_tune
-
-        return fine_tune(self, sentences, labels, prompt, goodToken, badToken, **recipe)
 
     # ---- parts --------------------------------------------------------------------------------
 
