@@ -134,8 +134,6 @@ def test_a_tuned_prompt_is_measured_beside_others(tuned, reviews, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["score", "ROWS"], "Give a prompt with --prompt, or a tuned one with --tuned."),
-        (["score", "ROWS", "--prompt", "sentiment", "--tuned", "x"], "Give a prompt with --prompt, or a tuned one with --tuned."),
         (["score", "ROWS", "--tuned", "no-such"], 'The folder "no-such" holds no whole delta: delta.safetensors or SHA256SUMS cannot be read; give a folder that playground tune wrote.'),
         (["score", "ROWS", "--tuned", "x", "--engine", "ray"], "--engine ray takes no --tuned; score it in this process."),
         (["eval", "ROWS", "--prompt", "sentiment", "--probe", "--tuned", "x"], "--tuned does not go with --probe; leave one of them out."),
@@ -155,3 +153,8 @@ def test_what_a_user_can_mend_is_one_sentence(arguments, message, reviews, tmp_p
 def test_an_out_that_is_a_file_is_told(reviews, capsys):
     assert main(["tune", reviews, "--prompt", "sentiment", "--out", reviews]) == 2
     assert sentence(capsys).endswith("is a file; give a folder for the deltas with --out.")
+
+
+def test_a_prompt_and_a_tuned_one_exclude_each_other(reviews, capsys):
+    assert main(["score", reviews, "--prompt", "sentiment", "--tuned", "x"]) == 2
+    assert "argument --tuned: not allowed with argument --prompt" in capsys.readouterr().err

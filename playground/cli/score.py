@@ -44,8 +44,9 @@ def add(commands: Any) -> None:
         commands, "score", _score, "score every row of a table with a prompt", _EXAMPLES
     )
     add_table_options(score)
-    score.add_argument("--prompt", metavar="CARD", help="a shipped card or a file")
-    score.add_argument("--tuned", metavar="DIR", help="what playground tune wrote, and its prompt")
+    which = score.add_mutually_exclusive_group(required=True)
+    which.add_argument("--prompt", metavar="CARD", help="a shipped card or a file")
+    which.add_argument("--tuned", metavar="DIR", help="what playground tune wrote, and its prompt")
     score.add_argument("--text-column", metavar="NAME", help="column with the text (text)")
     score.add_argument("--template", help="template instead of the card's first")
     score.add_argument("--aggregation", choices=list(AGGREGATIONS), help="instead of the card's")
@@ -88,8 +89,6 @@ def _score(options: argparse.Namespace) -> None:
 
 def _delta(options: argparse.Namespace) -> Delta | None:
     """Return what tuning changed, None where a prompt alone is given."""
-    if (options.prompt is None) == (options.tuned is None):
-        raise PlaygroundError("Give a prompt with --prompt, or a tuned one with --tuned.")
     if options.tuned is None:
         return None
     if options.engine == "ray":

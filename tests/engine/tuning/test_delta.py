@@ -100,6 +100,9 @@ def test_a_head_classifies_and_explains_nothing(method, delta_of, open_model):
     )
     assert list(scores.errors) == [2]
     assert scores.predictions[2] is None
+    assert len(tuned.classify([], prompt)) == 0  # as a table asks before its first row
+    streamed = [row.prediction for row in tuned.classify_stream(ROWS[:3], prompt)]
+    assert streamed == tuned.classify(ROWS[:3], prompt).predictions
     jobs = tuned.classify_jobs([(prompt, ROWS[:2]), (prompt, ROWS[2:3])])
     assert (jobs[0].probabilities == tuned.classify(ROWS[:2], prompt).probabilities).all()
     stopped = tuned.classify(ROWS, prompt, cancel=lambda: True)
