@@ -6,6 +6,7 @@ import copy
 import os
 import time
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -112,7 +113,8 @@ def open_backbone(
     revision, soft = revision_of(source, network), (0, 0)
     if delta is not None:
         delta.check_base(source.name, revision)
-        soft = (int(network.get_input_embeddings().weight.shape[0]), delta.soft_tokens)
+        table = cast(torch.Tensor, network.get_input_embeddings().weight)  # (V, H)
+        soft = (len(table), delta.soft_tokens)
         delta.apply(network)
         revision = f"{revision}+{delta.digest[:12]}"
     encoder = Encoder(tokenizer, longest_input(network, tokenizer), soft=soft)

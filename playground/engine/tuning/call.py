@@ -10,7 +10,7 @@ import numpy as np
 from playground.engine.tuning.loop import Shots, Tuner
 from playground.engine.tuning.recipe import Recipe
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt, Template, Verbalizer
+from playground.prompts import LabelWord, Prompt, Template, Verbalizer
 from playground.prompts.template import Row
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def fine_tune(
     classify is ``.backbone.delta.prompt``. Raises PlaygroundError for what cannot be tuned.
     """
     if isinstance(prompt, str):
-        words = Verbalizer({goodToken: [goodToken], badToken: [badToken]})
+        words = Verbalizer({token: (LabelWord(token),) for token in (goodToken, badToken)})
         prompt = Prompt(Template(prompt if "{text}" in prompt else f"{{text}}{prompt}"), words)
     if isinstance(sentences, str) or isinstance(labels, str):
         raise PlaygroundError("fine_tune takes a list of sentences and a list of labels.")

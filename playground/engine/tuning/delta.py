@@ -34,7 +34,7 @@ _KINDS = {  # which tensors a method's delta may hold
     "linear": ("head",),
     "cls": ("change", "rows", "head"),
 }
-_HEADS = {"linear": ("out.weight", "out.bias")}
+_HEADS: dict[str, tuple[str, ...]] = {"linear": ("out.weight", "out.bias")}
 _HEADS["cls"] = ("dense.weight", "dense.bias", *_HEADS["linear"])
 
 
@@ -101,7 +101,7 @@ class Delta:
 
         Everything is checked before anything is changed. Raises PlaygroundError for what does not fit.
         """
-        weights = dict(model.named_parameters())
+        weights: dict[str, torch.Tensor] = dict(model.named_parameters())
         for name, tensor in self.tensors.items():
             kind, _, target = name.partition(":")
             if kind == "change":
@@ -121,11 +121,13 @@ class Delta:
                     if (rows := self.tensors.get(f"rows:{target}")) is not None:
                         weight.index_add_(0, rows.to(weight.device), added)
                     else:
-                        weight += added
+                        weight.add_(added)
                 elif kind == "lora_a":
                     weight = weights[f"{target}.weight"]
                     product = self.tensors[f"lora_b:{target}"].float() @ tensor.float()
-                    weight += product.to(weight.device, weight.dtype)  # (O, r) @ (r, I) -> (O, I)
+                    weight.add_(
+                        product.to(weight.device, weight.dtype)
+                    )  # (O, r) @ (r, I) -> (O, I)
         if "soft" in self.tensors:
             table = cast(nn.Embedding, model.get_input_embeddings())
             vectors = self.tensors["soft"].to(table.weight.device, torch.float32)

@@ -22,7 +22,7 @@ class Method:
 
 
 METHODS = {
-    "whole": Method("all weights, label words read by the model's own head", 2e-4),
+    "whole": Method("all weights, label words read by the model's own head", 5e-5),
     "bias": Method("bias terms alone (BitFit, Ben Zaken et al. 2022)", 2e-3),
     "lora": Method("low-rank changes of attention's query and value (Hu et al. 2022)", 2e-3),
     "soft": Method(
