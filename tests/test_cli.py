@@ -99,7 +99,7 @@ def test_ctrl_c_is_exit_130_without_a_traceback(tmp_path):
     ("arguments", "message"),
     [
         (["nope"], "invalid choice: 'nope'"),
-        (["score", "a.csv"], "the following arguments are required: --prompt"),
+        (["score", "a.csv"], "one of the arguments --prompt --tuned is required"),
         (["score", "a.csv", "--prompt", "sentiment", "--limit", "0"], '"0" is not a number of rows above 0'),
         (["score", "a.csv", "--prompt", "sentiment", "--limit", "²"], '"²" is not a number of rows'),
         (["bench", "nope"], "invalid choice: 'nope'"),

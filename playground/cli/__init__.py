@@ -12,7 +12,19 @@ import sys
 from collections.abc import Sequence
 
 import playground
-from playground.cli import evaluate, finetune, lens, look, ner, nli, pretrain, score, search
+from playground.cli import (
+    evaluate,
+    finetune,
+    lens,
+    look,
+    ner,
+    nli,
+    pet,
+    pretrain,
+    score,
+    search,
+    tune,
+)
 from playground.cli.parts import say
 from playground.errors import PlaygroundError
 
@@ -64,9 +76,11 @@ def _settle_stdout() -> None:
 
 
 def _with_command(arguments: list[str]) -> list[str]:
-    """Return the arguments with ``run`` in front where no command is named."""
+    """Return the arguments with ``run`` in front where no command is named; ``tune pet`` is ``pet``."""
     if not arguments:
         return ["run"]
+    if arguments[:2] == ["tune", "pet"]:
+        return arguments[1:]
     if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"):
         return ["run", *arguments]
     return arguments
@@ -85,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     score.add(commands)
     evaluate.add(commands)
     search.add(commands)
+    tune.add(commands)
+    pet.add(commands)
     ner.add(commands)
     nli.add(commands)
     finetune.add(commands)

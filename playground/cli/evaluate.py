@@ -14,6 +14,7 @@ from playground.cli.parts import (
     check_folders,
     labelled_rows,
     open_model,
+    open_tuned_model,
     progress_bar,
     say,
     write_json,
@@ -32,6 +33,7 @@ examples:
   playground eval reviews.csv --prompt sentiment --templates all --ensemble --weights dev-accuracy
   playground eval reviews.csv --prompt sentiment --sensitivity
   playground eval reviews.csv --prompt sentiment --templates all --probe
+  playground eval reviews.csv --prompt sentiment --tuned tuned
   playground eval posts.jsonl --prompt sentiment my_card.json --text-column body
   playground eval --dataset stanfordnlp/sst2 --split validation --prompt sentiment --text-column sentence
   playground eval rows.csv --prompt topic --labels Sci/Tech=technology --model playground-mini bert-base-uncased
@@ -55,6 +57,13 @@ def add(commands: Any) -> None:
     add_labelled_input(measure)
     measure.add_argument(
         "--prompt", nargs="+", required=True, metavar="CARD", help="shipped cards or files"
+    )
+    measure.add_argument(
+        "--tuned",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="what playground tune wrote, beside them",
     )
     measure.add_argument(
         "--templates", choices=("first", "all"), default="first", help="of each card (first)"
@@ -124,6 +133,7 @@ def _eval(options: argparse.Namespace) -> None:
             f"every line is measured on the other {len(rest):,}."
         )
     results, weights = _results(options, tried, rest, split)
+    results += [_tuned(options, folder, rest) for folder in options.tuned]
     print(_to_text(results, rest))
     if options.json:
         data = {
@@ -146,6 +156,8 @@ def _check_options(options: argparse.Namespace) -> None:
         raise PlaygroundError(f"--ensemble does not go with {kind}; leave one of them out.")
     if kind and len(options.model or []) > 1:
         raise PlaygroundError(f"{kind} takes one model; give one behind --model.")
+    if kind and options.tuned:
+        raise PlaygroundError(f"--tuned does not go with {kind}; leave one of them out.")
     if options.lexicon and not options.probe:
         raise PlaygroundError("--lexicon belongs to --probe; give both or neither.")
     if options.weights != "equal" and not options.ensemble:
@@ -197,6 +209,18 @@ def _results(
                         )
                     )
     return results, weights
+
+
+def _tuned(options: argparse.Namespace, folder: str, labelled: LabelledRows) -> Result:
+    """Return what a tuned prompt gives, named by its folder."""
+    from playground.engine.tuning.files import load_delta
+    from playground.tasks.evaluation import Candidate, evaluate
+
+    delta = load_delta(folder)
+    candidate = Candidate(f"{Path(folder).name} · tuned", delta.prompt)
+    with progress_bar() as (progress, _):
+        prompting = open_tuned_model(options, delta)
+        return evaluate(prompting, [candidate], labelled, progress=progress)[0]
 
 
 def _to_text(results: list[Result], labelled: LabelledRows) -> str:

@@ -14,6 +14,7 @@ from playground.errors import PlaygroundError, shorten
 
 if TYPE_CHECKING:
     from playground.engine import Prompting
+    from playground.engine.tuning.delta import Delta
     from playground.prompts import Prompt, Template
     from playground.tasks.evaluation import LabelledRows
     from playground.tasks.reading import Table
@@ -168,6 +169,15 @@ def open_model(
     return Prompting(
         model or (named or [None])[0], device=device or options.device, dtype=options.dtype
     )
+
+
+def open_tuned_model(options: argparse.Namespace, delta: Delta) -> Prompting:
+    """Return the model given, or else the shipped one that the delta was tuned on, with it applied."""
+    from playground import resources
+
+    named = options.model[0] if isinstance(options.model, list) else options.model
+    shipped = delta.base if delta.base in resources.shipped_models() else None
+    return open_model(options, model=named or shipped).tuned(delta)
 
 
 def table(options: argparse.Namespace) -> Table:

@@ -6,11 +6,19 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from playground.cli.parts import add_command, add_table_options, count, open_model, score_rows
+from playground.cli.parts import (
+    add_command,
+    add_table_options,
+    count,
+    open_model,
+    open_tuned_model,
+    score_rows,
+)
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import AGGREGATIONS, CALIBRATIONS, Prompt
 
 if TYPE_CHECKING:
+    from playground.engine.tuning.delta import Delta
     from playground.tasks.score import Engine, PromptScorer
 
 _EXAMPLES = """\
@@ -20,6 +28,7 @@ examples:
   playground score pairs.tsv --prompt nli --columns premise=sentence1 hypothesis=sentence2 -o out.tsv
   playground score --dataset stanfordnlp/snli --split validation --prompt nli -o snli.csv
   cat reviews.csv | playground score - --format csv --prompt sentiment | head
+  playground score reviews.csv --tuned tuned -o scored.csv
   playground score corpus.jsonl --prompt sentiment -o scored.jsonl --engine ray --ray-address auto
 
 The output has the input's columns, then prediction, p_<label> for each label, tokens, dropped and
@@ -35,7 +44,9 @@ def add(commands: Any) -> None:
         commands, "score", _score, "score every row of a table with a prompt", _EXAMPLES
     )
     add_table_options(score)
-    score.add_argument("--prompt", required=True, metavar="CARD", help="a shipped card or a file")
+    which = score.add_mutually_exclusive_group(required=True)
+    which.add_argument("--prompt", metavar="CARD", help="a shipped card or a file")
+    which.add_argument("--tuned", metavar="DIR", help="what playground tune wrote, and its prompt")
     score.add_argument("--text-column", metavar="NAME", help="column with the text (text)")
     score.add_argument("--template", help="template instead of the card's first")
     score.add_argument("--aggregation", choices=list(AGGREGATIONS), help="instead of the card's")
@@ -60,7 +71,8 @@ def add(commands: Any) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    prompt = _prompt(options)
+    delta = _delta(options)
+    prompt = _prompt(options, delta)
     engine = _engine(options, prompt)
 
     def scorer() -> PromptScorer:
@@ -68,13 +80,26 @@ def _score(options: argparse.Namespace) -> None:
 
         # on a cluster the workers compute, and this machine may have none of their GPUs
         device = "cpu" if options.engine == "ray" else None
+        if delta is not None:
+            return PromptScorer(open_tuned_model(options, delta), prompt)
         return PromptScorer(open_model(options, device=device), prompt)
 
     score_rows(options, scorer, prompt.template, text_column=options.text_column, engine=engine)
 
 
-def _prompt(options: argparse.Namespace) -> Prompt:
-    prompt = Prompt.load(options.prompt)
+def _delta(options: argparse.Namespace) -> Delta | None:
+    """Return what tuning changed, None where a prompt alone is given."""
+    if options.tuned is None:
+        return None
+    if options.engine == "ray":
+        raise PlaygroundError("--engine ray takes no --tuned; score it in this process.")
+    from playground.engine.tuning.files import load_delta
+
+    return load_delta(options.tuned)
+
+
+def _prompt(options: argparse.Namespace, delta: Delta | None) -> Prompt:
+    prompt = delta.prompt if delta is not None else Prompt.load(options.prompt)
     if options.template is not None:
         prompt = prompt.with_template(options.template)
     chosen = {

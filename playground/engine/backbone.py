@@ -6,6 +6,7 @@ import copy
 import os
 import time
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,6 +23,7 @@ from playground.engine.loading import (
     revision_of,
 )
 from playground.engine.packing import pack_linears
+from playground.engine.tuning.delta import Delta
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Template
 from playground.settings import Settings
@@ -48,6 +50,7 @@ class Backbone:
     revision: str
     packed: int
     warnings: tuple[str, ...]
+    delta: Delta | None = None  # what tuning changed in this copy
 
     @property
     def name(self) -> str:
@@ -88,17 +91,34 @@ def load_backbone(
     PlaygroundError, in one sentence, for a model that is not there, is damaged, or has no trained
     masked-LM head.
     """
-    source = resolve(model, settings)
-    place = choose_device(device or settings.device)
-    wanted = dtype or settings.dtype
+    return open_backbone(
+        resolve(model, settings), device=device or settings.device, dtype=dtype or settings.dtype
+    )
+
+
+def open_backbone(
+    source: Source, *, device: str, dtype: str, delta: Delta | None = None
+) -> Backbone:
+    """Read a masked LM from where it is, and apply what tuning changed, if given, to this copy of it.
+
+    Raises PlaygroundError as :func:`load_backbone` does, and for a delta that was tuned on another
+    model or is damaged.
+    """
+    place, wanted = choose_device(device), dtype
     if wanted not in ("float32", "bfloat16", "auto"):
         raise PlaygroundError(
             f"The dtype is {shorten(wanted)}; it must be float32, bfloat16 or auto."
         )
     network, tokenizer = read_model(source, MASKED_LM)
-    encoder = Encoder(tokenizer, longest_input(network, tokenizer))
+    revision, soft = revision_of(source, network), (0, 0)
+    if delta is not None:
+        delta.check_base(source.name, revision)
+        table = cast(torch.Tensor, network.get_input_embeddings().weight)  # (V, H)
+        soft = (len(table), delta.soft_tokens)
+        delta.apply(network)
+        revision = f"{revision}+{delta.digest[:12]}"
+    encoder = Encoder(tokenizer, longest_input(network, tokenizer), soft=soft)
     network.to(place)  # type: ignore[arg-type]
-    revision = revision_of(source, network)
     if wanted == "bfloat16":
         network.to(torch.bfloat16)  # type: ignore[arg-type]
     elif wanted == "auto" and place.type != "mps":
@@ -108,10 +128,21 @@ def load_backbone(
     tolerance = 1e-4 if choice == torch.float32 else 0.25
     forward = MaskForward(network, probe, tolerance=tolerance)
     packed = pack_linears(network) if place.type == "cpu" else 0
-    junk = _sanity(forward, encoder, tokenizer, place)
+    # a tuned model need not know facts any more
+    junk = _sanity(forward, encoder, tokenizer, place) if delta is None else None
     warnings = (junk,) if junk else ()
     return Backbone(
-        source, network, tokenizer, encoder, forward, place, choice, revision, packed, warnings
+        source,
+        network,
+        tokenizer,
+        encoder,
+        forward,
+        place,
+        choice,
+        revision,
+        packed,
+        warnings,
+        delta,
     )
 
 

@@ -61,11 +61,17 @@ class Encoder:
 
     The masks of a template are written as a one-time marker that a private copy of the tokenizer
     knows as a token of its own, while special tokens spelled out in a user's text stay plain text.
-    The marker's places become the mask token, so a "[MASK]" typed by a user never counts.
+    The marker's places become the mask token, so a "[MASK]" typed by a user never counts. Soft tokens
+    are placed alike: ``soft`` is the id of the first that the model has, and how many there are.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_tokens: int, *, cut: str = "longest"
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_tokens: int,
+        *,
+        cut: str = "longest",
+        soft: tuple[int, int] = (0, 0),
     ) -> None:
         if not tokenizer.is_fast or tokenizer.mask_token_id is None:
             raise PlaygroundError(
@@ -90,9 +96,22 @@ class Encoder:
             lstrip=bool(own and own.lstrip),
             rstrip=bool(own and own.rstrip),
         )
-        backend.add_tokens([marker])
+        self._first_soft, self.soft_tokens = soft
+        self._soft = f"\ue000{secrets.token_hex(12)}\ue002"
+        backend.add_tokens([marker, AddedToken(self._soft, normalized=False, lstrip=True)])
         self._marker_id = backend.token_to_id(self._marker)
+        self._soft_id = backend.token_to_id(self._soft)
+        self._markers = {"mask": self._marker, "soft": self._soft}
         self._backend = backend
+
+    def check_soft(self, wanted: int) -> None:
+        """Raise PlaygroundError unless a template's ``wanted`` soft tokens are those that were tuned."""
+        if wanted not in (0, self.soft_tokens):
+            raise PlaygroundError(
+                f"The template's soft tokens are {wanted} and this model has "
+                f"{self.soft_tokens or 'none'} that are tuned; tune them with the method soft, or take "
+                "{soft:…} out."
+            )
 
     def encode(self, prompts: Sequence[Sequence[Segment]]) -> list[Encoded | PlaygroundError]:
         """Return each prompt's ids, or the error of a prompt that does not fit."""
@@ -171,7 +190,7 @@ class Encoder:
             text = ""
             for segment in half:
                 start = len(text)
-                text += self._marker if segment.kind == "mask" else clean(segment.text)
+                text += self._markers.get(segment.kind) or clean(segment.text)
                 if segment.kind == "field":
                     fields.append((number, start, len(text)))
             if len(halves) > 1:  # white space beside {sep} belongs to neither side
@@ -197,6 +216,10 @@ class Encoder:
             raise PlaygroundError("The template's masks could not be placed in this prompt.")
         for position in positions:
             ids[position] = self.mask_id
+        soft = [i for i, token in enumerate(ids) if token == self._soft_id]
+        self.check_soft(len(soft))
+        for number, position in enumerate(soft):
+            ids[position] = self._first_soft + number
         return Encoded(tuple(ids), tuple(type_ids), positions, len(dropped))
 
     def _cut(self, prompt: _Composed, excess: int) -> set[int]:

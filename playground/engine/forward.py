@@ -59,9 +59,9 @@ class _ColumnDecoder(nn.Module):
 class MaskForward:
     """Runs a masked LM and returns the logits at its masks.
 
-    Tuning swaps weights of copies, never of this model: all parameters are frozen here. With
-    ``gradients`` autograd follows the pass, for what an input does to the logits; of the savings only
-    the first is tried then.
+    All parameters are frozen here: tuning frees those of a private copy, never of the shared model. With
+    ``gradients`` autograd follows the pass, for what an input or a weight does to the logits; of the
+    savings only the first and the last are tried then.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class MaskForward:
         self.savings: tuple[str, ...] = ()
         self._focus = _Focus()
         self._columns = False
-        self._gradients = gradients
+        self.gradients = gradients
         if probe is not None:
             self._adopt(probe, tolerance)
 
@@ -87,7 +87,7 @@ class MaskForward:
         focus.columns = columns if self._columns else None
         focus.gathered = False
         try:
-            with torch.enable_grad() if self._gradients else torch.inference_mode():
+            with torch.enable_grad() if self.gradients else torch.inference_mode():
                 logits = self.model(**batch.inputs).logits
             if logits.shape[1] != batch.mask_positions.shape[1] or not self.savings:
                 logits = _gather(logits, batch.mask_positions)  # (N, T, V) -> (N, M, V)
@@ -96,6 +96,19 @@ class MaskForward:
         if columns is not None and not self._columns:
             logits = logits[..., columns]
         return logits.float()
+
+    def hidden(self, batch: Batch) -> torch.Tensor:
+        """Return fp32 states of the last layer at ``batch.mask_positions``, (N, M, H)."""
+        focus = self._focus
+        focus.positions, focus.gathered = batch.mask_positions, False
+        try:
+            with torch.enable_grad() if self.gradients else torch.inference_mode():
+                states = self.model.base_model(**batch.inputs).last_hidden_state
+            if not self.savings:
+                states = _gather(states, batch.mask_positions)  # (N, T, H) -> (N, M, H)
+        finally:
+            focus.positions = None
+        return states.float()
 
     def _adopt(self, probe: Batch, tolerance: float) -> None:
         """Add each saving that reproduces the plain forward pass on ``probe``."""
@@ -108,8 +121,10 @@ class MaskForward:
             ("mask-only last layer", self._gather_in_last_layer),
             ("label-word columns", self._select_columns),
         ):
-            if name != "mask-only head" and (not self.savings or self._gradients):
-                break  # the others stand on the first, and are for inference alone
+            if name != "mask-only head" and not self.savings:
+                break  # the others stand on the first
+            if self.gradients and name in ("fused encoder", "mask-only last layer"):
+                continue  # which are for inference alone
             if name == "mask-only last layer" and "fused encoder" in self.savings:
                 continue  # which has it already
             undo = install()

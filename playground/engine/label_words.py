@@ -49,8 +49,9 @@ class Vocabulary:
         """Return the pieces of a prompt's label words, (W,).
 
         Raises PlaygroundError for a word that is unknown, or that this model cannot tell from
-        another (an uncased model reads "Good" and "good" alike).
+        another (an uncased model reads "Good" and "good" alike), and for soft tokens that it lacks.
         """
+        self._backbone.encoder.check_soft(prompt.template.soft_tokens)
         before = text_before_mask(prompt.template)
         words = self.encode_words([word.text for word in prompt.verbalizer.words], before)
         seen: dict[tuple[int, ...], str] = {}

@@ -29,6 +29,8 @@ from playground.engine.results import (
 )
 from playground.engine.runner import Cancel, Progress, Runner
 from playground.engine.shared import Stream, check_together, run_streams, scores_of, union
+from playground.engine.tuning.delta import Delta
+from playground.engine.tutorial import TutorialCalls
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, ScoringOptions, Segment, Template
 from playground.prompts.template import Row
@@ -38,12 +40,12 @@ STOPPED = "Not scored: the run was stopped."
 _PROMPTS_KNOWN = 128
 
 
-class Prompting:
+class Prompting(TutorialCalls):
     """A masked LM that scores prompts.
 
-    ``model`` is a shipped name (the default), a hub id, or a folder. ``device`` and ``dtype``
-    override the settings; ``threads`` sets torch's CPU threads for the whole process.
-    The model is frozen and may be used from several threads.
+    ``model`` is a shipped name (the default), a hub id, or a folder, or ``backbone`` is one that is
+    loaded already. ``device`` and ``dtype`` override the settings; ``threads`` sets torch's CPU threads
+    for the whole process. The model is frozen and may be used from several threads.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Prompting:
         dtype: str | None = None,
         threads: int | None = None,
         settings: Settings | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environment()
         if threads:
             torch.set_num_threads(threads)
-        self.backbone: Backbone = load_backbone(
+        self.backbone: Backbone = backbone or load_backbone(
             model, settings=self.settings, device=device, dtype=dtype
         )
         self.vocabulary = Vocabulary(self.backbone)
@@ -172,6 +175,7 @@ class Prompting:
         For words that belong to no label yet. A row that cannot be scored holds NaN.
         """
         template.require_one_mask()
+        self.backbone.encoder.check_soft(template.soft_tokens)
         pieces = self.vocabulary.encode_words(words, text_before_mask(template))
         encoded = self._encode(rows, template, {})
         table = self.runner.batch_table(
@@ -328,30 +332,15 @@ class Prompting:
             for word, score in zip(pieces, scores, strict=True)
         ]
 
-    def prompt_pred(self, text: str) -> list[tuple[str, float]]:
-        """Return the whole vocabulary with raw logits at the first mask, best first.
+    def tuned(self, delta: Delta | str | os.PathLike[str]) -> Prompting:
+        """Return a Prompting of a private copy of this model with ``delta`` applied, or a folder's.
 
-        The tutorial's call, with the numbers of its code on the same model.
+        This one stays as it is. Raises PlaygroundError for a delta that is damaged, or of another model.
         """
-        logits = self.runner.logits([self._free_text(text)])[0][0]
-        values, ids = logits.sort(descending=True)
-        return list(zip(self.vocabulary.tokens(ids.tolist()), values.tolist(), strict=True))
+        from playground.engine.tuned import open_tuned
+        from playground.engine.tuning.files import load_delta
 
-    def compute_tokens_prob(
-        self, text: str, token_list1: Sequence[str], token_list2: Sequence[str]
-    ) -> torch.Tensor:
-        """Return the softmax over the summed raw logits of two token lists, (2,).
-
-        The tutorial's call: a token that the vocabulary does not hold adds 0. It favours the longer
-        list where logits are positive, which is why ``classify`` uses the mean instead.
-        """
-        logits = self.runner.logits([self._free_text(text)])[0][0]
-        known = self.backbone.tokenizer.get_vocab()
-        sums = [
-            sum(float(logits[known[token]]) for token in tokens if token in known)
-            for tokens in (token_list1, token_list2)
-        ]
-        return torch.tensor(sums, dtype=torch.float32).softmax(0)
+        return open_tuned(self, delta if isinstance(delta, Delta) else load_delta(delta))
 
     # ---- parts --------------------------------------------------------------------------------
 

@@ -13,10 +13,14 @@ from playground.settings import settings
 FIELDS = ("text", "text_a", "text_b", "premise", "hypothesis", "span", "before", "after")
 _AROUND = ("before", "after")  # what stands around {span} in {text}
 MASK = "[MASK]"  # how a mask is shown, whatever the model's own mask token
+SOFT = "[SOFT]"  # how a soft token is shown, which is a vector and no word
+MAX_SOFT = 100
 
 _TOKEN = re.compile(
     r"(?P<open>\{\{)|(?P<close>\}\})|(?P<slot>\{[^{}]*\})|(?P<mask>\[MASK\]|<mask>)|(?P<stray>[{}])"
 )
+
+_SOFT = re.compile(r"soft:\s*([0-9]{1,9})")
 
 Row = str | Mapping[str, str] | Sequence[str]
 
@@ -26,17 +30,22 @@ class Part:
     """One piece of a parsed template.
 
     ``kind`` is "literal" (``value`` is the text), "field" (``value`` is the field's name),
-    "mask" or "sep". ``column`` is the 1-based column in the source.
+    "mask", "sep" or "soft" (``value`` is "soft:4"). ``column`` is the 1-based column in the source.
     """
 
     kind: str
     value: str
     column: int
 
+    @property
+    def soft(self) -> int:
+        """How many soft tokens the part is, 0 for any other."""
+        return int(self.value.removeprefix("soft:")) if self.kind == "soft" else 0
+
 
 @dataclass(frozen=True)
 class Segment:
-    """One piece of a rendered prompt: kind "literal", "field", "mask" or "sep", and its text."""
+    """One piece of a rendered prompt: kind "literal", "field", "mask", "sep" or "soft", and its text."""
 
     kind: str
     text: str
@@ -50,8 +59,9 @@ class Template:
     Slots: ``{text}``, ``{text_a}``, ``{text_b}``, ``{premise}``, ``{hypothesis}``, ``{span}``;
     ``{before}`` and ``{after}``, what stands around the span in the text, so that a prompt can be
     written into the sentence (``"{before}the {mask} {span}{after}"``); ``{mask}`` (also ``[MASK]`` and
-    ``<mask>``); ``{sep}``, at most once, splits the prompt into the tokenizer's sentence pair. ``{{`` and
-    ``}}`` are literal braces.
+    ``<mask>``); ``{sep}``, at most once, splits the prompt into the tokenizer's sentence pair;
+    ``{soft:4}``, four tokens that are vectors learned by tuning (Liu et al. 2021). ``{{`` and ``}}`` are
+    literal braces.
 
     Raises PlaygroundError, with the column, for anything else in braces.
     """
@@ -113,6 +123,8 @@ class Template:
         flush()
         if sum(part.kind == "sep" for part in parts) > 1:
             raise PlaygroundError("The template has more than one {sep}; a pair has one border.")
+        if (soft := sum(part.soft for part in parts)) > MAX_SOFT:
+            raise PlaygroundError(f"The template has {soft} soft tokens; the most is {MAX_SOFT}.")
         return tuple(parts)
 
     @staticmethod
@@ -122,11 +134,23 @@ class Template:
             return Part(name, name, column)
         if name in FIELDS:
             return Part("field", name, column)
-        known = ", ".join(f"{{{slot}}}" for slot in (*FIELDS, "mask", "sep"))
+        if match := _SOFT.fullmatch(name):
+            if not 1 <= (tokens := int(match.group(1))) <= MAX_SOFT:
+                raise PlaygroundError(
+                    f"Column {column} of the template has {shorten(source)}; a soft slot has 1 to "
+                    f"{MAX_SOFT} tokens, as in {{soft:4}}."
+                )
+            return Part("soft", f"soft:{tokens}", column)
+        known = ", ".join(f"{{{slot}}}" for slot in (*FIELDS, "mask", "sep", "soft:4"))
         raise PlaygroundError(
             f"Column {column} of the template has {shorten(source)}; the slots are {known}, "
             "and {{ and }} are literal braces."
         )
+
+    @cached_property
+    def soft_tokens(self) -> int:
+        """How many soft tokens the template has; their order is that of the tuned vectors."""
+        return sum(part.soft for part in self.parts)
 
     @cached_property
     def slots(self) -> tuple[str, ...]:
@@ -232,6 +256,8 @@ class Template:
                 segments.append(Segment("field", values[part.value], part.value))
             elif part.kind == "mask":
                 segments.extend([Segment("mask", MASK)] * masks)
+            elif part.kind == "soft":
+                segments.extend([Segment("soft", SOFT)] * part.soft)
             else:
                 segments.append(Segment("sep", " "))
         return tuple(segments)

@@ -15,7 +15,7 @@ import numpy as np
 from playground.engine import Prompting
 from playground.errors import PlaygroundError
 from playground.prompts import Prompt, Template
-from playground.prompts.template import Row
+from playground.prompts.template import SOFT, Row
 
 MOST_WORDS = 80
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]+")
@@ -136,6 +136,8 @@ def _pieces(template: Template, values: dict[str, str]) -> Iterator[Piece]:
             yield Piece("[MASK]", "mask")
         elif part.kind == "sep":
             yield Piece(" ┃ ", "gap")
+        elif part.kind == "soft":
+            yield Piece(SOFT * part.soft, "gap")
         elif part.kind == "field" and part.value in done:
             yield Piece(values[part.value], "gap")
         else:

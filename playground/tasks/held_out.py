@@ -96,8 +96,8 @@ def split_rows(labelled: LabelledRows, *, shots: int = 16, seed: int = 0) -> Spl
             "give more rows or draw fewer of a label."
         )
     return Split(
-        _part(labelled, sorted(drawn)),
-        _part(labelled, rest),
+        part_of(labelled, sorted(drawn)),
+        part_of(labelled, rest),
         shots,
         seed,
         len(labelled) - len(drawn) - len(rest),
@@ -157,6 +157,7 @@ def changes(
     return found
 
 
-def _part(labelled: LabelledRows, places: Sequence[int]) -> LabelledRows:
+def part_of(labelled: LabelledRows, places: Sequence[int]) -> LabelledRows:
+    """Return some of the rows, in the order given."""
     rows = [labelled.rows[i] for i in places]
     return replace(labelled, rows=rows, gold=labelled.gold[list(places)], faulty=0, problems=())

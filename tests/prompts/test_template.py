@@ -13,7 +13,7 @@ from playground.prompts import Segment, Template
 from playground.prompts.template import Part
 
 SLOTS = (
-    "the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {span}, {before}, {after}, {mask}, {sep}, "
+    "the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {span}, {before}, {after}, {mask}, {sep}, {soft:4}, "
     "and {{ and }} are literal braces."
 )
 
@@ -308,3 +308,48 @@ def test_a_span_that_is_not_in_the_text_is_told():
         IN_PLACE.fill({"text": "We left Paris.", "span": "Rome"})
     with pytest.raises(PlaygroundError, match=exactly("The row has no {span}; it has {text}.")):
         IN_PLACE.fill({"text": "We left Paris."})
+
+
+# ---- soft tokens ---------------------------------------------------------------------------------
+
+
+def test_soft_slots_are_tokens_in_their_order():
+    template = Template("{soft:2}{text} {soft: 1}{mask}.")
+    assert template.parts == (
+        Part("soft", "soft:2", 1),
+        Part("field", "text", 9),
+        Part("literal", " ", 15),
+        Part("soft", "soft:1", 16),
+        Part("mask", "mask", 25),
+        Part("literal", ".", 31),
+    )
+    assert [part.soft for part in template.parts] == [2, 0, 0, 1, 0, 0]
+    assert template.soft_tokens == 3
+    assert template.fields == ("text",)
+    assert [s.kind for s in template.render("a")] == [
+        *("soft", "soft", "field", "literal", "soft", "mask", "literal")
+    ]
+    assert template.fill("a") == "[SOFT][SOFT]a [SOFT][MASK]."
+
+
+@pytest.mark.parametrize("source", ["{soft:0}", "{soft:101}", "{soft:999999999}"])
+def test_a_soft_slot_has_1_to_100_tokens(source):
+    message = f'Column 3 of the template has "{source}"; a soft slot has 1 to 100 tokens, as in {{soft:4}}.'
+    with pytest.raises(PlaygroundError, match=exactly(message)):
+        Template(f"a {source} {{mask}}")
+
+
+def test_all_soft_slots_together_have_at_most_100_tokens():
+    assert Template("{soft:60}{soft:40}{mask}").soft_tokens == 100
+    with pytest.raises(
+        PlaygroundError, match=exactly("The template has 101 soft tokens; the most is 100.")
+    ):
+        Template("{soft:61}{soft:40}{mask}")
+
+
+@pytest.mark.parametrize(
+    "source", ["{soft}", "{soft:}", "{soft:-1}", "{soft:1.5}", "{soft:²}", "{soft:9999999999}"]
+)
+def test_anything_else_behind_soft_is_no_slot(source):
+    with pytest.raises(PlaygroundError, match=r"^Column 1 of the template has .*; the slots are "):
+        Template(f"{source} {{mask}}")
