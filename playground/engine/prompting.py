@@ -15,14 +15,13 @@ from playground.engine import scoring
 from playground.engine.backbone import Backbone, load_backbone
 from playground.engine.calibration import Priors, label_log_probs, prior_rows
 from playground.engine.encoding import Encoded
-from playground.engine.explained import label_word_scores, layer_view, top, word_score
+from playground.engine.explained import label_word_scores, top, word_score
+from playground.engine.inside import InsideCalls
 from playground.engine.label_words import Vocabulary, text_before_mask
 from playground.engine.lens import Lens
 from playground.engine.results import (
-    AttentionMap,
     Explanation,
     Fill,
-    LayerView,
     RowScore,
     Scores,
     WordScore,
@@ -40,7 +39,7 @@ STOPPED = "Not scored: the run was stopped."
 _PROMPTS_KNOWN = 128
 
 
-class Prompting(TutorialCalls):
+class Prompting(TutorialCalls, InsideCalls):
     """A masked LM that scores prompts.
 
     ``model`` is a shipped name (the default), a hub id, or a folder, or ``backbone`` is one that is
@@ -270,39 +269,6 @@ class Prompting(TutorialCalls):
         return [
             list(top(self.vocabulary, logits, top_k)) for logits in self.runner.logits([encoded])[0]
         ]
-
-    def layers(self, text: str, *, top_k: int = 5) -> LayerView:
-        """Return what the head would predict at the one mask of ``text`` from each layer's state.
-
-        The last row is what :meth:`fill` gives. The "logit lens" (nostalgebraist 2020): the head was
-        trained on the last layer alone, so early rows show what is already in reach of it, not all
-        that a layer knows (Belrose et al. 2023). Raises PlaygroundError for a text without exactly one
-        mask, one of more than ``max_lens_tokens``, and a model whose layers cannot be read.
-        """
-        if top_k < 1:
-            raise PlaygroundError(f"top_k is {top_k}; ask for at least 1 prediction.")
-        encoded = self._free_text(text)
-        if (many := len(encoded.mask_positions)) != 1:
-            raise PlaygroundError(
-                f"The text has {many} masks and the layers are read at one; write {{mask}} once."
-            )
-        logits = self._lens.logits(encoded).clone()  # (L + 1, V)
-        logits[-1] = self.runner.logits([encoded])[0][0]  # packed sums differ in the last bits
-        return layer_view(self.vocabulary, logits, top_k, tokens=len(encoded))
-
-    def attention(self, text: str) -> AttentionMap:
-        """Return the attention weights of every layer and head over the tokens of ``text``.
-
-        The text may hold masks. Raises PlaygroundError for one of more than ``max_lens_tokens``, and
-        for a model without such weights. They show where information may flow from, not why a word
-        was predicted (Jain and Wallace 2019).
-        """
-        encoded = self._free_text(text, masked=False)
-        return AttentionMap(
-            tokens=tuple(map(self.vocabulary.readable, encoded.ids)),
-            weights=self._lens.attention(encoded).numpy(),
-            mask_positions=encoded.mask_positions,
-        )
 
     def score_words(
         self, text: str, words: Sequence[str], *, scoring: ScoringOptions | None = None
