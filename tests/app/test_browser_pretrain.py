@@ -104,9 +104,18 @@ def downloaded(visitor: Visitor, button: str) -> tuple[str, str]:
 
 
 def test_the_slider_moves_through_the_training_without_the_server(tab):
+    assert names(tab) == ["france", "paris"]
+    tab.page.wait_for_function(  # what opening the tab has asked for is answered
+        """() => {
+            const asked = performance.getEntriesByType("resource").length;
+            const calm = window.asked === asked ? (window.calm || 0) + 1 : 0;
+            window.asked = asked; window.calm = calm;
+            return calm >= 10;
+        }""",
+        polling=100,
+    )
     asked: list[str] = []
     tab.page.on("request", lambda request: asked.append(request.url))
-    assert names(tab) == ["france", "paris"]
     slide = tab.page.locator(f"{RESULT} input[type=range]")
     slide.focus()
     tab.page.keyboard.press("ArrowLeft")

@@ -24,6 +24,7 @@ PROBES = [  # as long as the blocks, for the model has seen no short text
     f"the bee hums , the cat meows , the cow moos , the {animal} [MASK] , the duck quacks , the dog barks ."
     for animal in SUBJECTS
 ]
+SHORT = [f"the {animal} [MASK] ." for animal in SUBJECTS]  # for a model of few positions
 OWN = recipe(
     vocabulary=66, tokens=512 * 600, batch_tokens=512, lengths=((32, 1.0),), learning_rate=1e-2,
     held_out=0.05, checkpoints=5, vectors=32_768, hidden=32, mask_rate=0.15,
@@ -49,7 +50,7 @@ def make(file, out, own=OWN, at=None, **options):
         if done == at:
             raise Halted
 
-    options = {"settings": Settings(device="cpu"), "probes": PROBES, "say": said.append} | options
+    options = {"settings": Settings(device="cpu"), "probes": SHORT, "say": said.append} | options
     sources = [open_source(str(file), **options.pop("source", {}))]
     return pretrain_on(sources, out, recipe=own, progress=progress, **options), said
 
@@ -59,7 +60,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     file = folder / "animals.txt"
     file.write_text("".join(f"{text}\n" for text in choruses(400)))
-    done, said = make(file, folder / "out")
+    done, said = make(file, folder / "out", probes=PROBES)
     return folder / "out", done.report, said
 
 
@@ -105,7 +106,8 @@ def test_all_that_is_told_agrees(made):
     assert "307,200 tokens in 600 steps" in card
     assert "CBOW vectors of 32,768 tokens and unigram log-frequencies" in card
     assert f"{corpus['held_out_loss']:.2f} (" in card
-    assert f"- {PROBES[0]} barks " in card
+    first = Timelapse.load(made[0] / "pretraining.json").probes[0]
+    assert f"- {first.text} {first.top[-1][0][0]} " in card
     assert said[0] == "A vocabulary of 66 WordPieces from the texts."
     assert said[1].startswith("animals: 3")
     assert said[2] == "Word vectors of 32,768 tokens to start from."
