@@ -32,6 +32,7 @@ from playground.tasks.windows import (
     Window,
     cut,
     digestible,
+    score_columns,
     score_window,
 )
 
@@ -139,7 +140,7 @@ def score_table(
     say = notify or (lambda sentence: None)
     mapping = column_map(scorer.template, table.columns, columns=columns)
     kind = format or ("csv" if not isinstance(out, str | Path) else writing.output_format(out))
-    layout = Layout.of(table, scorer.labels, kind, mapping, say)
+    layout = Layout.of(table, score_columns(scorer.labels), kind, mapping, say)
     return run_windows(
         scorer, engine or _Here(progress), layout, table, out,
         limit=limit, fresh=fresh, notify=notify, progress=progress,
@@ -206,7 +207,7 @@ def score_parts(
     are made of the rows of a part, so the sixth digit may differ from a run with larger windows.
     """
     mapping = column_map(scorer.template, table.columns, columns=columns)
-    layout = Layout.of(table, scorer.labels, format, mapping, lambda sentence: None)
+    layout = Layout.of(table, score_columns(scorer.labels), format, mapping, lambda sentence: None)
     data = layout.header()
     done = failed = 0
     for records in cut(islice(table.records(), limit), rows_at_once):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from playground.engine import Scores
 from playground.errors import shorten
@@ -53,14 +53,12 @@ class Layout:
     def of(
         cls,
         table: Table,
-        labels: tuple[str, ...],
+        wanted: Iterable[str],
         format: str,
         mapping: Mapping[str, str],
         say: Callable[[str], None],
     ) -> Layout:
-        """Return the layout for ``table``; a column of ours whose name is taken is told."""
-        wanted = ["prediction", *(f"p_{label}" for label in labels)]
-        wanted += ["tokens", "dropped", "error"]
+        """Return the layout for ``table`` and the columns wanted; one whose name is taken is told."""
         added: dict[str, str] = {}
         for name in wanted:
             added[name] = free_name(name, [*table.columns, *added.values()])
@@ -94,6 +92,65 @@ class Window:
     given: tuple[dict[str, Any], ...] = ()
     found: tuple[dict[str, Any], ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        layout: Layout,
+        records: Sequence[Record],
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        failed: int,
+        given: Sequence[dict[str, Any]] = (),
+        found: Sequence[dict[str, Any]] = (),
+    ) -> Window:
+        """Return the window of ``records`` whose rows in the output are ``rows``."""
+        lost: dict[str, None] = {}
+        if layout.format != "jsonl":
+            lost = {key: None for r in records for key in r.values if key not in layout.given}
+        return cls(
+            rows=len(records),
+            failed=failed,
+            data=writing.encode(rows, layout.columns, layout.format),
+            digestible=b"".join(map(digestible, records)),
+            lost=tuple(lost),
+            given=tuple(given),
+            found=tuple(found),
+        )
+
+
+class InTurn:
+    """Makes windows in this process, ``rows_at_once`` rows each: what a run over a table takes as engine."""
+
+    rows_at_once: ClassVar[int]
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What must be the same for rows of two runs to stand in one file: nothing more."""
+        return {}
+
+    def window(self, layout: Layout, records: list[Record]) -> Window:
+        """Return some rows laid out, what was found of each beside it."""
+        raise NotImplementedError
+
+    def windows(
+        self,
+        scorer: Any,
+        layout: Layout,
+        table: Table,
+        records: Iterator[Record],
+        *,
+        start: int,
+        stop: int | None,
+    ) -> Iterator[Window]:
+        """Yield the rows window by window, in the order of the table."""
+        for own in cut(records, self.rows_at_once):
+            yield self.window(layout, own)
+
+
+def score_columns(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that a scored row gets."""
+    return ("prediction", *(f"p_{label}" for label in labels), "tokens", "dropped", "error")
+
 
 def cut(records: Iterator[Record], rows: int) -> Iterator[list[Record]]:
     """Yield the records in windows of ``rows``, the last one shorter."""
@@ -124,7 +181,6 @@ def score_window(
     names = [f"p_{label}" for label in scores.labels]
     rows: list[dict[str, Any]] = []
     additions: list[dict[str, Any]] = []
-    lost: dict[str, None] = {}
     position = {place: k for k, place in enumerate(places)}
     for i, record in enumerate(records):
         found: dict[str, Any] = dict.fromkeys(layout.added)
@@ -135,20 +191,11 @@ def score_window(
                 found["prediction"] = predictions[k]
                 # six digits: more would only show the rounding of fp32
                 found |= zip(names, (float(f"{p:.6g}") for p in probabilities[k]), strict=True)
-        if layout.format != "jsonl":
-            lost |= dict.fromkeys(key for key in record.values if key not in layout.given)
         named = {layout.added[name]: value for name, value in found.items()}
         rows.append(record.values | named)
         additions.append(found)
-    return Window(
-        rows=len(records),
-        failed=len(problems),
-        data=writing.encode(rows, layout.columns, layout.format),
-        digestible=b"".join(map(digestible, records)),
-        lost=tuple(lost),
-        given=tuple(record.values for record in records),
-        found=tuple(additions),
-    )
+    given = [record.values for record in records]
+    return Window.of(layout, records, rows, failed=len(problems), given=given, found=additions)
 
 
 def digestible(record: Record) -> bytes:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
-from playground.tasks import writing
 from playground.tasks.entities.decoding import THRESHOLD, Entity, decode
 from playground.tasks.entities.export import entities_json, spacy_example
 from playground.tasks.entities.spans import words
 from playground.tasks.entities.typing import EntityTyper
 from playground.tasks.reading import Table
-from playground.tasks.text_rows import Record, free_name
-from playground.tasks.windows import Layout, Window, cut, digestible
-
-_TEXTS_AT_ONCE = 64
+from playground.tasks.text_rows import Record
+from playground.tasks.windows import InTurn, Layout, Window
 
 
 @dataclass(frozen=True)
-class Tagger:
+class Tagger(InTurn):
     """Finds the entities of texts: a typer, and how its candidates and entities are chosen.
 
     spacy: whether a row of the output is a line of spaCy's training data and nothing else.
@@ -34,7 +31,8 @@ class Tagger:
     decoding: str = "greedy"
     nested: bool = False
     spacy: bool = False
-    mark: dict[str, Any] = field(default_factory=dict)
+
+    rows_at_once = 64
 
     @property
     def settings(self) -> Settings:
@@ -43,7 +41,7 @@ class Tagger:
     def fingerprint(self) -> dict[str, Any]:
         """Return what rows of one file have in common."""
         prompt, backbone = self.typer.prompt, self.typer.prompting.backbone
-        choices = {k: v for k, v in vars(self).items() if k not in ("typer", "mark")}
+        choices = {k: v for k, v in vars(self).items() if k != "typer"}
         return {
             **choices,
             "templates": [template.source for template in prompt.templates],
@@ -62,12 +60,7 @@ class Tagger:
             )
         if self.spacy:
             return Layout((), {}, "jsonl", {"text": column})
-        added: dict[str, str] = {}
-        for name in ("entities", "error"):
-            added[name] = free_name(name, [*table.columns, *added.values()])
-            if added[name] != name:
-                say(f'The input has a column "{name}"; the new one is "{added[name]}".')
-        return Layout(table.columns, added, format, {"text": column})
+        return Layout.of(table, ("entities", "error"), format, {"text": column}, say)
 
     def find(self, texts: list[str]) -> list[list[Entity] | str]:
         """Return the entities of each text, or the sentence that says why it has none to offer."""
@@ -90,21 +83,8 @@ class Tagger:
             found |= {i: self._decoded(one) for i, one in zip(usable, typed, strict=True)}
         return [found[i] for i in range(len(texts))]
 
-    def windows(
-        self,
-        scorer: Any,
-        layout: Layout,
-        table: Table,
-        records: Iterator[Record],
-        *,
-        start: int,
-        stop: int | None,
-    ) -> Iterator[Window]:
-        """Yield the rows with their entities, window by window."""
-        for window in cut(records, _TEXTS_AT_ONCE):
-            yield self._window(layout, window)
-
-    def _window(self, layout: Layout, records: list[Record]) -> Window:
+    def window(self, layout: Layout, records: list[Record]) -> Window:
+        """Return some rows with their entities."""
         column = layout.mapping["text"]
         problems: dict[int, str] = {}
         texts: dict[int, str] = {}
@@ -132,14 +112,7 @@ class Tagger:
                 continue
             ours = {"entities": entities_json(entities), "error": problems.get(i, "")}
             rows.append(record.values | {layout.added[name]: ours[name] for name in ours})
-        lost = {key: None for r in records for key in r.values if key not in layout.given}
-        return Window(
-            rows=len(records),
-            failed=len(problems),
-            data=writing.encode(rows, layout.columns, layout.format),
-            digestible=b"".join(map(digestible, records)),
-            lost=() if layout.format == "jsonl" else tuple(lost),
-        )
+        return Window.of(layout, records, rows, failed=len(problems))
 
     def _typed(self, texts: list[str]):
         kinds = [self.candidates] * len(texts)

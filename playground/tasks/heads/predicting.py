@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from playground.engine.packing import pack_linears
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
 from playground.settings import settings as current_settings
-from playground.tasks import writing
 from playground.tasks.heads.answering import AnswerHead
 from playground.tasks.heads.head import FAMILIES, Head, Piece, Spec, output_of
 from playground.tasks.heads.measures import Result
@@ -28,8 +27,8 @@ from playground.tasks.heads.rows import Examples, column_map, row_inputs
 from playground.tasks.heads.sequence import ClassifyHead, RegressHead
 from playground.tasks.heads.tagging import TagHead, split_words
 from playground.tasks.reading import Table
-from playground.tasks.text_rows import Record, free_name
-from playground.tasks.windows import Layout, Window, cut, digestible
+from playground.tasks.text_rows import Record
+from playground.tasks.windows import InTurn, Layout, Window
 
 HEADS: dict[str, type[Head]] = {
     "classify": ClassifyHead,
@@ -37,7 +36,6 @@ HEADS: dict[str, type[Head]] = {
     "tag": TagHead,
     "answer": AnswerHead,
 }
-_ROWS_AT_ONCE = 256
 _GPU_BATCH_FACTOR = 32  # a GPU takes this many times the CPU's batch_tokens
 Progress = Callable[[int, int], None]
 
@@ -160,11 +158,12 @@ def check_labels(labels: Sequence[str], rows: Examples, whose: str) -> None:
 
 
 @dataclass(frozen=True)
-class TablePredictor:
+class TablePredictor(InTurn):
     """Answers for each row of a table; see :func:`playground.tasks.score.run_windows`."""
 
     model: Finetuned
-    mark: dict[str, Any] = field(default_factory=dict)
+
+    rows_at_once = 256
 
     @property
     def settings(self) -> Settings:
@@ -190,28 +189,10 @@ class TablePredictor:
                     "The model reads two texts a row; name the second with --columns text_b=COLUMN."
                 )
             mapping = {k: v for k, v in mapping.items() if k == "text" or self.model.sides == 2}
-        added: dict[str, str] = {}
-        for name in (*self.model.head.columns, "error"):
-            added[name] = free_name(name, [*table.columns, *added.values()])
-            if added[name] != name:
-                say(f'The input has a column "{name}"; the new one is "{added[name]}".')
-        return Layout(table.columns, added, format, mapping)
+        return Layout.of(table, (*self.model.head.columns, "error"), format, mapping, say)
 
-    def windows(
-        self,
-        scorer: Any,
-        layout: Layout,
-        table: Table,
-        records: Iterator[Record],
-        *,
-        start: int,
-        stop: int | None,
-    ) -> Iterator[Window]:
-        """Yield the rows with their predictions, window by window."""
-        for window in cut(records, _ROWS_AT_ONCE):
-            yield self._window(layout, window)
-
-    def _window(self, layout: Layout, records: list[Record]) -> Window:
+    def window(self, layout: Layout, records: list[Record]) -> Window:
+        """Return some rows with their predictions."""
         problems: dict[int, str] = {}
         given: dict[int, tuple[str, ...]] = {}
         for i, record in enumerate(records):
@@ -232,14 +213,7 @@ class TablePredictor:
         for i, record in enumerate(records):
             ours = dict.fromkeys(layout.added) | shown.get(i, {}) | {"error": problems.get(i, "")}
             rows.append(record.values | {layout.added[name]: ours[name] for name in layout.added})
-        lost = {key: None for r in records for key in r.values if key not in layout.given}
-        return Window(
-            rows=len(records),
-            failed=len(problems),
-            data=writing.encode(rows, layout.columns, layout.format),
-            digestible=b"".join(map(digestible, records)),
-            lost=() if layout.format == "jsonl" else tuple(lost),
-        )
+        return Window.of(layout, records, rows, failed=len(problems))
 
     def _inputs(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         kind = self.model.spec.kind

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +31,7 @@ from transformers import (
 )
 
 from playground.engine.device import choose_device
-from playground.engine.loading import MASKED_LM, longest_input, quietly, read_model, resolve
+from playground.engine.loading import MASKED_LM, longest_input, read_model, resolve
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
 from playground.tasks.heads.answering import AnswerHead
@@ -49,9 +48,9 @@ from playground.tasks.training.runs import (
     ShowSteps,
     Watch,
     config_changes,
-    last_checkpoint,
     open_folder,
     run_mark,
+    train_on,
     trainer_arguments,
     with_precision,
 )
@@ -99,20 +98,13 @@ def finetune(
     spec = first_spec(train, dev, recipe)
     folder = open_folder(out, fresh=fresh)
     run = _prepare(model, train, dev, folder, spec, recipe, settings, device)
-    trainer, arguments, head = run.trainer, run.trainer.args, run.head
+    trainer, head = run.trainer, run.head
     tell(run.describe(train))
-    with arguments.main_process_first():  # which clears the folder where it must
-        fresh = fresh and arguments.process_index == 0
-        resume = last_checkpoint(
-            folder / CHECKPOINTS, run.mark, precision=run.precision, fresh=fresh, say=tell
-        )
     watch = Watch(tell, run.pieces[0] / recipe.batch_size, head.metric)
-    trainer.add_callback(watch)
-    trainer.add_callback(ShowSteps(progress or (lambda done, total: None)))
-    started = time.perf_counter()
-    with quietly():
-        trainer.train(resume_from_checkpoint=resume)
-    seconds = time.perf_counter() - started
+    done = train_on(
+        trainer, folder, run.mark, precision=run.precision, fresh=fresh, say=tell,
+        callbacks=(watch, ShowSteps(progress)),
+    )  # fmt: skip
     curve = watch.curve(trainer.state)
     if not trainer.is_world_process_zero():
         return Finished(folder, curve, None, {})
@@ -132,11 +124,7 @@ def finetune(
         "recipe": asdict(recipe) | {"max_tokens": head.spec.max_tokens},
         "train": _describe(train),
         "dev": _describe(dev),
-        "steps": trainer.state.global_step,
-        "seconds": round(seconds, 1),
-        "resumed": resume is not None,
-        "processes": arguments.world_size,
-        "precision": "bfloat16" if arguments.bf16 else "float32",
+        **done.facts(trainer),
         "result": result.to_json(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }

@@ -29,7 +29,7 @@ from transformers import (
 from playground.engine.classifier import PAIR
 from playground.engine.device import choose_device
 from playground.engine.encoding import Encoded, Encoder
-from playground.engine.loading import MASKED_LM, longest_input, quietly, read_model, resolve
+from playground.engine.loading import MASKED_LM, longest_input, read_model, resolve
 from playground.errors import PlaygroundError
 from playground.settings import Settings
 from playground.tasks.nli.pairs import Pairs
@@ -37,9 +37,9 @@ from playground.tasks.training.runs import (
     CHECKPOINTS,
     ShowSteps,
     check_recipe,
-    last_checkpoint,
     open_folder,
     run_mark,
+    train_on,
     trainer_arguments,
     with_precision,
 )
@@ -115,17 +115,13 @@ def adapt(
         collators=[_collator(tokenizer, recipe) for _ in range(2)],
         train_dataset=sets[0],
         eval_dataset=sets[1],
-        callbacks=[_Tell(tell, losses), ShowSteps(progress or (lambda done, total: None))],
     )
     trainer.remove_callback(PrinterCallback)
     mark = run_mark(asked, network, (*train.columns(), *dev.columns()), arguments.world_size)
-    with arguments.main_process_first():
-        fresh = fresh and arguments.process_index == 0
-        resume = last_checkpoint(
-            folder / CHECKPOINTS, mark, precision=recipe.precision, fresh=fresh, say=tell
-        )
-    with quietly():
-        trainer.train(resume_from_checkpoint=resume)
+    train_on(
+        trainer, folder, mark, precision=recipe.precision, fresh=fresh, say=tell,
+        callbacks=(_Tell(tell, losses), ShowSteps(progress)),
+    )  # fmt: skip
     if trainer.is_world_process_zero():
         with staged(folder) as stage:
             network.save_pretrained(stage)

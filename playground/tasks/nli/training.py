@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -60,9 +59,9 @@ from playground.tasks.training.runs import (
     Watch,
     check_recipe,
     config_changes,
-    last_checkpoint,
     open_folder,
     run_mark,
+    train_on,
     trainer_arguments,
     with_precision,
 )
@@ -136,22 +135,16 @@ def train_classifier(
     tell = say or (lambda sentence: None)
     folder = open_folder(out, fresh=fresh)
     run = prepare(model, train, dev, folder, recipe=recipe, settings=settings, device=device)
-    trainer, arguments = run.trainer, run.trainer.args
+    trainer = run.trainer
     tell(
         f"{len(train):,} pairs to train on, {run.cut[0]:,} of them cut to {run.max_tokens} tokens."
     )
-    with arguments.main_process_first():  # which clears the folder where it must
-        fresh = fresh and arguments.process_index == 0
-        resume = last_checkpoint(
-            folder / CHECKPOINTS, run.mark, precision=run.precision, fresh=fresh, say=tell
-        )
     watch = Watch(tell, len(train) / recipe.batch_size)
-    trainer.add_callback(watch)
-    trainer.add_callback(ShowSteps(progress or (lambda done, total: None)))
-    started = time.perf_counter()
+    done = train_on(
+        trainer, folder, run.mark, precision=run.precision, fresh=fresh, say=tell,
+        callbacks=(watch, ShowSteps(progress)),
+    )  # fmt: skip
     with quietly():
-        trainer.train(resume_from_checkpoint=resume)
-        seconds = time.perf_counter() - started
         answers = trainer.predict(trainer.eval_dataset)  # in an order of its own
     logits = answers.predictions[:, run.columns]  # (N, 3), labels in our order
     gold = np.argsort(run.columns)[answers.label_ids]
@@ -164,11 +157,7 @@ def train_classifier(
         "recipe": asdict(recipe) | {"max_tokens": run.max_tokens},
         "train": {"sources": names_of(train), "pairs": len(train), **train.counts()},
         "dev": {"sources": names_of(dev), "pairs": len(dev), **dev.counts()},
-        "steps": trainer.state.global_step,
-        "seconds": round(seconds, 1),
-        "resumed": resume is not None,
-        "processes": arguments.world_size,
-        "precision": "bfloat16" if arguments.bf16 else "float32",
+        **done.facts(trainer),
         "crossed_calibration_error": crossed_calibration_error(logits, gold),
         "result": summarize(logits, gold, temperature, run.cut[1]).to_json(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},

@@ -9,15 +9,21 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig, TrainerCallback, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedConfig,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
-from playground.engine.loading import weights_digest
+from playground.engine.loading import quietly, weights_digest
 from playground.errors import PlaygroundError, shorten
 from playground.tasks.training.curve import ACCURACY, Curve, Metric, Point
 
@@ -193,14 +199,57 @@ def bfloat16_gains(place: torch.device) -> bool:
     return seconds(torch.bfloat16) < 0.75 * seconds(torch.float32)
 
 
-class ShowSteps(TrainerCallback):
-    """Tells ``progress`` the steps done and the steps in all, a stopped run's included."""
+@dataclass(frozen=True)
+class Done:
+    """How a training went: seconds of this process, and whether it went on with a stopped one."""
 
-    def __init__(self, progress: Callable[[int, int], None]) -> None:
+    seconds: float
+    resumed: bool
+
+    def facts(self, trainer: Trainer) -> dict[str, Any]:
+        """Return what every report says of a run."""
+        return {
+            "steps": trainer.state.global_step,
+            "seconds": round(self.seconds, 1),
+            "resumed": self.resumed,
+            "processes": trainer.args.world_size,
+            "precision": "bfloat16" if trainer.args.bf16 else "float32",
+        }
+
+
+def train_on(
+    trainer: Trainer,
+    folder: Path,
+    mark: str,
+    *,
+    precision: str,
+    fresh: bool,
+    say: Callable[[str], None],
+    callbacks: Iterable[TrainerCallback],
+) -> Done:
+    """Train from the last whole checkpoint of the run ``mark`` in ``folder``, or from the start."""
+    arguments = trainer.args
+    with arguments.main_process_first():  # which clears the folder where it must
+        first = fresh and arguments.process_index == 0
+        resume = last_checkpoint(
+            folder / CHECKPOINTS, mark, precision=precision, fresh=first, say=say
+        )
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    started = time.perf_counter()
+    with quietly():
+        trainer.train(resume_from_checkpoint=resume)
+    return Done(time.perf_counter() - started, resume is not None)
+
+
+class ShowSteps(TrainerCallback):
+    """Tells ``progress``, if given, the steps done and the steps in all, a stopped run's included."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None) -> None:
         self._progress = progress
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        if state.is_world_process_zero:
+        if self._progress is not None and state.is_world_process_zero:
             self._progress(state.global_step, state.max_steps)
 
 
