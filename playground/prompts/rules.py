@@ -96,13 +96,10 @@ class RulePrompt:
                 f"The calibration is {shorten(self.scoring.calibration)}; a rule prompt takes "
                 f"{' or '.join(CALIBRATIONS)}."
             )
-        bound = [
-            row if isinstance(row, str | Mapping) else self.template.bind(row)
-            for row in self.examples
-        ]
-        for row in bound:
-            self.template.bind(row)
-        object.__setattr__(self, "examples", tuple(bound))
+        template = self.template  # parts that do not fit together are told here
+        rows = [(example, template.bind(example)) for example in self.examples]
+        examples = tuple(row if isinstance(row, str | Mapping) else bound for row, bound in rows)
+        object.__setattr__(self, "examples", examples)
 
     @cached_property
     def template(self) -> Template:
@@ -264,7 +261,7 @@ def _check_prompts(text: object, prompts: Sequence[SubPrompt]) -> None:
         )
     if len(prompts) < 2:
         raise PlaygroundError(
-            f"The rule prompt has {len(prompts)} sub-prompts; give two or more, or take a prompt with "
+            f"The rule prompt has {len(prompts)} sub-prompt{'s'[: len(prompts) != 1]}; give two or more, or take a prompt with "
             "one mask."
         )
     if len(prompts) > MAX_MASKS:
@@ -284,7 +281,7 @@ def _rules(given: object, prompts: Sequence[SubPrompt]) -> tuple[Rule, ...]:
             if not isinstance(chosen, Mapping) or set(chosen) != set(names):
                 raise PlaygroundError(
                     f"The rule of {shorten(label)} is {shorten(chosen)}; it must give a sub-label for "
-                    f"each of {', '.join(names)}."
+                    f"each of {_listed(names)}."
                 )
             found.append(Rule(_name(label, "class"), tuple(chosen[name] for name in names)))
     elif isinstance(given, Sequence) and not isinstance(given, str):
@@ -292,7 +289,7 @@ def _rules(given: object, prompts: Sequence[SubPrompt]) -> tuple[Rule, ...]:
         if len(found) < len(given) or any(len(one.sub_labels) != len(names) for one in found):
             raise PlaygroundError(
                 f"The rules are {shorten(given)}; give each class a sub-label for each of "
-                f"{', '.join(names)}."
+                f"{_listed(names)}."
             )
     if len(found) < 2:
         raise PlaygroundError(f"There are {len(found)} rules; give at least two classes.")
@@ -305,7 +302,7 @@ def _rules(given: object, prompts: Sequence[SubPrompt]) -> tuple[Rule, ...]:
                 raise PlaygroundError(
                     f"The rule of {shorten(rule.label)} has {shorten(chosen)} for "
                     f"{shorten(prompt.name)}, whose sub-labels are "
-                    f"{', '.join(prompt.verbalizer.names)}."
+                    f"{_listed(prompt.verbalizer.names)}."
                 )
         if rule.label in owner.values():
             raise PlaygroundError(f"Two rules are of the class {shorten(rule.label)}; keep one.")
@@ -323,3 +320,7 @@ def _rules(given: object, prompts: Sequence[SubPrompt]) -> tuple[Rule, ...]:
                 "or take it out."
             )
     return tuple(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(name[:40] for name in names[:8])
