@@ -2,7 +2,7 @@
 
 With p_j the distribution over the sub-labels of mask j, and phi_j(y) the sub-label that the rule of class y
 has there, log P(y | x) is the sum over masks of log p_j(phi_j(y)), normalised over the classes (Han et al.
-2021, "PTR", section 3.3). The masks are read in one forward pass. Whether p_j is normalised over the
+2021, "PTR", section 3). The masks are read in one forward pass. Whether p_j is normalised over the
 mask's words, as in the paper, or over the whole vocabulary makes no difference to the classes: its
 partition is the same for all of them and cancels.
 """

@@ -1,6 +1,6 @@
 """Rule prompts: sub-prompts with a mask each, composed into one prompt, and classes as conjunctions.
 
-Source: Han et al. 2021, "PTR: Prompt Tuning with Rules for Text Classification", sections 3.1 to 3.3.
+Source: Han et al. 2021, "PTR: Prompt Tuning with Rules for Text Classification", section 3.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def test_the_joint_score_is_the_product_of_the_masks(kind, open_model, plain_of)
 
 
 def test_a_mask_normalised_over_its_own_words_gives_the_same_classes(open_model, plain_of):
-    """Equation 6 of the paper, where each sub-label is one word and the mask's words share 1."""
+    """The paper's way: each sub-label is one word, and the words of a mask share 1."""
     prompt = RulePrompt(
         "{text}",
         (
