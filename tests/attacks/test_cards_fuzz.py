@@ -130,7 +130,7 @@ rule_cards = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(rule_cards)
 def test_any_json_of_rules_is_a_card_or_an_error(data):
     prompt = outcome(lambda: prompt_from_json(json.loads(json.dumps(data))))
