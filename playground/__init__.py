@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from playground.errors import PlaygroundError
-from playground.prompts import LabelWord, Prompt, ScoringOptions, Template, Verbalizer
+from playground.prompts import (
+    LabelWord,
+    Prompt,
+    RulePrompt,
+    ScoringOptions,
+    SubPrompt,
+    Template,
+    Verbalizer,
+)
 
 if TYPE_CHECKING:
     from playground.engine import Prompting, Scores
@@ -18,8 +26,10 @@ __all__ = [
     "PlaygroundError",
     "Prompt",
     "Prompting",
+    "RulePrompt",
     "Scores",
     "ScoringOptions",
+    "SubPrompt",
     "Template",
     "Verbalizer",
 ]

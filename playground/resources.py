@@ -48,18 +48,18 @@ def _architecture(config: Path) -> str:
         return ""  # a damaged model is told when it is opened
 
 
-def card_names() -> list[str]:
-    """Return the names of the shipped prompt cards, sorted."""
-    return sorted(path.stem for path in verbalizers_dir().glob("*.json"))
+def card_names(kind: str = "") -> list[str]:
+    """Return the names of the shipped prompt cards, sorted: those of one mask, or of ``kind`` "rules"."""
+    return sorted(path.stem for path in (verbalizers_dir() / kind).glob("*.json"))
 
 
-def card_path(name: str) -> Path:
+def card_path(name: str, kind: str = "") -> Path:
     """Return the file of a shipped card; ``name`` must be one of :func:`card_names`."""
-    if name not in card_names():
+    if name not in card_names(kind):
         raise PlaygroundError(
-            f"There is no prompt card {shorten(name)}; the cards are {', '.join(card_names())}."
+            f"There is no prompt card {shorten(name)}; the cards are {', '.join(card_names(kind))}."
         )
-    return verbalizers_dir() / f"{name}.json"
+    return verbalizers_dir() / kind / f"{name}.json"
 
 
 def example_names() -> list[str]:
@@ -74,7 +74,7 @@ def probes_path() -> Path:
 
 
 def load_examples(name: str) -> list[dict]:
-    """Return the rows of a shipped sample set: reviews, headlines, names, nli or questions."""
+    """Return the rows of a shipped sample set: reviews, headlines, names, nli, questions or relations."""
     if name not in example_names():
         raise PlaygroundError(
             f"There is no sample set {shorten(name)}; the sets are {', '.join(example_names())}."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from playground import resources
-from playground.prompts import Prompt
+from playground.prompts import Prompt, RulePrompt
 
 NAMES = resources.card_names()
 TEMPLATES = [(name, t.source) for name in NAMES for t in Prompt.load(name).templates]
@@ -76,3 +76,32 @@ def test_a_card_classifies_its_own_examples(prompting, name, template):
     assert scores.labels == prompt.verbalizer.names
     np.testing.assert_allclose(scores.probabilities.sum(1), 1.0, atol=1e-5)
     assert np.ptp(scores.probabilities, axis=0).max() > 1e-4  # the text counts
+
+
+# ---- cards of rules -------------------------------------------------------------------------------
+
+RULES = resources.card_names("rules")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_card_of_rules_is_whole_and_states_nothing_that_is_lost(name):
+    written = json.loads(resources.card_path(name, "rules").read_text(encoding="utf-8"))
+    prompt = RulePrompt.load(name)
+    assert prompt.to_json() == written
+    assert prompt.name == name
+    assert len(prompt.examples) >= 3
+    assert prompt.description.strip()
+    assert prompt.source.strip()
+    assert name not in NAMES  # one name, one card
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_card_of_rules_is_read_by_the_shipped_model(prompting, name):
+    prompt = RulePrompt.load(name)
+    scores = prompting.classify(prompt.examples, prompt)  # a word that splits is an error
+    assert scores.errors == {}
+    np.testing.assert_allclose(scores.probabilities.sum(1), 1.0, atol=1e-5)
+    vocabulary = prompting.backbone.tokenizer.get_vocab()
+    assert [word for word in scores.words if word.lower() not in vocabulary] == []
+    for mask in scores.masks:
+        assert np.ptp(mask.probabilities, axis=0).max() > 1e-4  # the text counts at every mask

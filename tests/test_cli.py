@@ -128,7 +128,8 @@ def test_a_full_standard_output_is_one_sentence():
 def test_cards_are_listed(capsys):
     assert main(["cards"]) == 0
     shown = capsys.readouterr().out
-    assert [line.split()[0] for line in shown.splitlines()] == resources.card_names()
+    listed = [*resources.card_names(), *resources.card_names("rules")]
+    assert [line.split()[0] for line in shown.splitlines()] == listed
 
 
 def test_a_card_is_printed_as_json_that_loads(capsys, tmp_path):

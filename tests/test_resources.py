@@ -15,6 +15,7 @@ LABELS = {
     "reviews": {"positive", "negative"},
     "headlines": {"world", "sports", "business", "technology"},
     "nli": {"entailment", "neutral", "contradiction"},
+    "relations": {"born_in", "works_for", "married_to", "child_of", "based_in", "founded_by"},
 }
 NAME_LABELS = {"person", "location", "organization"}
 
@@ -44,6 +45,7 @@ def test_in_a_wheel_data_lies_in_the_package(package):
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8")
     assert resources.card_names() == ["one"]
+    assert resources.card_names("rules") == []
     assert resources.card_path("one") == card
     assert resources.shipped_models() == {"tiny": config.parent}
     assert resources.example_names() == ["rows"]
@@ -73,6 +75,16 @@ def test_a_card_is_found_by_name():
     assert resources.card_path("sentiment") == ROOT / "verbalizers" / "sentiment.json"
 
 
+def test_a_card_of_rules_is_none_of_the_others():
+    path = ROOT / "verbalizers" / "rules" / "relations.json"
+    assert resources.card_path("relations", "rules") == path
+    assert "relations" not in resources.card_names()
+    with pytest.raises(
+        PlaygroundError, match=r'^There is no prompt card "sentiment"; the cards are '
+    ):
+        resources.card_path("sentiment", "rules")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -92,7 +104,7 @@ def test_only_a_listed_card_becomes_a_path(name):
 
 @pytest.mark.parametrize("name", ["poems", "../models/playground-mini/config", "reviews.csv", ""])
 def test_only_a_listed_sample_set_is_opened(name):
-    message = rf'^There is no sample set "{name}"; the sets are headlines, names, nli, questions, reviews\.$'
+    message = rf'^There is no sample set "{name}"; the sets are headlines, names, nli, questions, relations, reviews\.$'
     with pytest.raises(PlaygroundError, match=message):
         resources.load_examples(name)
 
@@ -110,6 +122,19 @@ def test_every_row_of_a_sample_table_is_whole_and_labelled(name):
     assert len(rows) >= 30
     assert {row["label"] for row in rows} == LABELS[name]
     assert [row for row in rows if None in row or not all(row.values())] == []
+
+
+def test_each_entity_of_the_relation_set_stands_in_its_text():
+    rows = resources.load_examples("relations")
+    assert len(rows) == 96
+    assert len({(row["text"], row["head"], row["tail"]) for row in rows}) == len(rows)
+    assert {label: sum(row["label"] == label for row in rows) for label in LABELS["relations"]} == (
+        dict.fromkeys(LABELS["relations"], 16)
+    )
+    for row in rows:
+        assert row["head"] in row["text"], row
+        assert row["tail"] in row["text"], row
+        assert row["head"] != row["tail"], row
 
 
 def test_the_name_set_spans_are_words_of_their_text():

@@ -19,8 +19,8 @@ from playground.cli.parts import (
     say,
     write_json,
 )
-from playground.errors import PlaygroundError
-from playground.prompts import CALIBRATIONS, Prompt
+from playground.errors import PlaygroundError, shorten
+from playground.prompts import CALIBRATIONS, RulePrompt, load_prompt
 
 if TYPE_CHECKING:
     from playground.tasks.evaluation import LabelledRows, Result
@@ -34,6 +34,7 @@ examples:
   playground eval reviews.csv --prompt sentiment --sensitivity
   playground eval reviews.csv --prompt sentiment --templates all --probe
   playground eval reviews.csv --prompt sentiment --tuned tuned
+  playground eval people.csv --prompt relations one_mask.json
   playground eval posts.jsonl --prompt sentiment my_card.json --text-column body
   playground eval --dataset stanfordnlp/sst2 --split validation --prompt sentiment --text-column sentence
   playground eval rows.csv --prompt topic --labels Sci/Tech=technology --model playground-mini bert-base-uncased
@@ -108,7 +109,13 @@ def add(commands: Any) -> None:
 
 def _eval(options: argparse.Namespace) -> None:
     _check_options(options)
-    prompts = [(Path(name).stem, Prompt.load(name)) for name in options.prompt]
+    prompts = [(Path(name).stem, load_prompt(name)) for name in options.prompt]
+    ruled = next((name for name, prompt in prompts if isinstance(prompt, RulePrompt)), None)
+    if ruled and (options.sensitivity or options.probe):
+        kind = "--sensitivity" if options.sensitivity else "--probe"
+        raise PlaygroundError(
+            f"The card {shorten(ruled)} is one of rules and {kind} takes prompts with one mask; leave it out."
+        )
     check_folders(options.json)
     labelled = labelled_rows(options, prompts[0][1])
     if options.sensitivity:

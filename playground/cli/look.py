@@ -9,7 +9,7 @@ from typing import Any
 
 from playground import resources
 from playground.cli.parts import add_command, count, say
-from playground.prompts import Prompt
+from playground.prompts import load_prompt
 
 _RUN = """\
 examples:
@@ -128,11 +128,11 @@ def _models(options: argparse.Namespace) -> None:
 
 def _cards(options: argparse.Namespace) -> None:
     if options.name is not None:
-        print(json.dumps(Prompt.load(options.name).to_json(), ensure_ascii=False, indent=2))
+        print(json.dumps(load_prompt(options.name).to_json(), ensure_ascii=False, indent=2))
         return
-    for name in resources.card_names():
-        prompt = Prompt.load(name)
-        print(f"{name:18} {prompt.task:15} {', '.join(prompt.verbalizer.names)}")
+    for name in (*resources.card_names(), *resources.card_names("rules")):
+        prompt = load_prompt(name)
+        print(f"{name:18} {prompt.task:15} {', '.join(prompt.labels)}")
 
 
 def _model_line(folder: Path) -> str:

@@ -15,7 +15,7 @@ from playground.errors import PlaygroundError, shorten
 if TYPE_CHECKING:
     from playground.engine import Prompting
     from playground.engine.tuning.delta import Delta
-    from playground.prompts import Prompt, Template
+    from playground.prompts import AnyPrompt, Template
     from playground.tasks.evaluation import LabelledRows
     from playground.tasks.reading import Table
     from playground.tasks.score import Engine, Scorer, ScoreSummary
@@ -198,7 +198,7 @@ def table(options: argparse.Namespace) -> Table:
     return reading.read_file(options.file, format=options.format, encoding=options.encoding)
 
 
-def labelled_rows(options: argparse.Namespace, prompt: Prompt) -> LabelledRows:
+def labelled_rows(options: argparse.Namespace, prompt: AnyPrompt) -> LabelledRows:
     """Return the labelled rows that the options name; those left out are told."""
     check_input(options)
     columns = assignments(options.columns)

@@ -15,7 +15,7 @@ from playground.cli.parts import (
     score_rows,
 )
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import AGGREGATIONS, CALIBRATIONS, Prompt
+from playground.prompts import AGGREGATIONS, CALIBRATIONS, AnyPrompt, load_prompt
 
 if TYPE_CHECKING:
     from playground.engine.tuning.delta import Delta
@@ -27,6 +27,7 @@ examples:
   playground score posts.jsonl --prompt my_card.json --text-column body -o scored.jsonl
   playground score pairs.tsv --prompt nli --columns premise=sentence1 hypothesis=sentence2 -o out.tsv
   playground score --dataset stanfordnlp/snli --split validation --prompt nli -o snli.csv
+  playground score people.csv --prompt relations -o scored.csv
   cat reviews.csv | playground score - --format csv --prompt sentiment | head
   playground score reviews.csv --tuned tuned -o scored.csv
   playground score corpus.jsonl --prompt sentiment -o scored.jsonl --engine ray --ray-address auto
@@ -98,8 +99,8 @@ def _delta(options: argparse.Namespace) -> Delta | None:
     return load_delta(options.tuned)
 
 
-def _prompt(options: argparse.Namespace, delta: Delta | None) -> Prompt:
-    prompt = delta.prompt if delta is not None else Prompt.load(options.prompt)
+def _prompt(options: argparse.Namespace, delta: Delta | None) -> AnyPrompt:
+    prompt = delta.prompt if delta is not None else load_prompt(options.prompt)
     if options.template is not None:
         prompt = prompt.with_template(options.template)
     chosen = {
@@ -110,7 +111,7 @@ def _prompt(options: argparse.Namespace, delta: Delta | None) -> Prompt:
     return replace(prompt, scoring=replace(prompt.scoring, **chosen))
 
 
-def _engine(options: argparse.Namespace, prompt: Prompt) -> Engine | None:
+def _engine(options: argparse.Namespace, prompt: AnyPrompt) -> Engine | None:
     """Return where windows are scored, None for this process."""
     if options.engine == "local":
         if options.workers or options.ray_address:

@@ -19,7 +19,7 @@ from playground.cli.parts import (
     write_json,
 )
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import AnyPrompt, load_prompt
 
 if TYPE_CHECKING:
     from playground.engine import Prompting
@@ -34,6 +34,7 @@ examples:
   playground tune reviews.csv --prompt sentiment --out tuned
   playground tune reviews.csv --prompt sentiment --method whole cls --shots 16 --seeds 5 --out tuned
   playground tune reviews.csv --prompt sentiment --method soft --template "{text} {soft:4} {mask}." --out soft
+  playground tune people.csv --prompt relations --method bias --shots 4 --out tuned
   playground score more.csv --tuned tuned -o scored.csv
 
 Each seed draws --shots rows of each label to tune on and as many to choose the best step by; all seeds
@@ -89,7 +90,7 @@ def add(commands: Any) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
-    prompt = Prompt.load(options.prompt)
+    prompt = load_prompt(options.prompt)
     if options.template is not None:
         prompt = prompt.with_template(options.template)
     _check(options)
@@ -169,7 +170,7 @@ def _recipe(options: argparse.Namespace, method: str) -> Recipe:
 def _one(
     options: argparse.Namespace,
     prompting: Prompting,
-    prompt: Prompt,
+    prompt: AnyPrompt,
     draw: Draw,
     recipe: Recipe,
     folder: Path,

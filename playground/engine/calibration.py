@@ -9,7 +9,7 @@ import torch
 from playground.engine import scoring
 from playground.engine.runner import WordTable
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt, Template
+from playground.prompts import AnyPrompt, Prompt, Template
 from playground.prompts.template import Row
 
 
@@ -42,7 +42,7 @@ def label_log_probs(
     return plain, plain if priors.label is None else scoring.calibrate(plain, priors.label)
 
 
-def prior_rows(prompt: Prompt) -> tuple[list[Row], Template]:
+def prior_rows(prompt: AnyPrompt) -> tuple[list[Row], Template]:
     """Return the rows that a prompt's prior is read from, and the template they fill.
 
     Raises PlaygroundError for a prior that the template cannot take.

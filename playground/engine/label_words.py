@@ -35,6 +35,11 @@ class Vocabulary:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
 
+    @property
+    def device(self) -> torch.device:
+        """Where ids of words are looked up."""
+        return self._backbone.device
+
     def encode_words(self, words: Sequence[str], before: str = " ") -> tuple[WordPieces, ...]:
         """Return the pieces of each word after ``before``; PlaygroundError for an unknown word."""
         encoder = self._backbone.encoder
@@ -45,23 +50,29 @@ class Vocabulary:
             result.append(WordPieces(word, ids))
         return tuple(result)
 
-    def encode_prompt(self, prompt: Prompt) -> tuple[WordPieces, ...]:
-        """Return the pieces of a prompt's label words, (W,).
-
-        Raises PlaygroundError for a word that is unknown, or that this model cannot tell from
-        another (an uncased model reads "Good" and "good" alike), and for soft tokens that it lacks.
-        """
-        self._backbone.encoder.check_soft(prompt.template.soft_tokens)
-        before = text_before_mask(prompt.template)
-        words = self.encode_words([word.text for word in prompt.verbalizer.words], before)
+    def encode_distinct(self, words: Sequence[str], before: str = " ") -> tuple[WordPieces, ...]:
+        """Return the pieces of words of one mask; PlaygroundError for two that the model reads alike."""
+        found = self.encode_words(words, before)
         seen: dict[tuple[int, ...], str] = {}
-        for word in words:
+        for word in found:
             if word.ids in seen:
                 raise PlaygroundError(
                     f"Label words {shorten(seen[word.ids])} and {shorten(word.text)} are the same "
                     "to this model; keep one."
                 )
             seen[word.ids] = word.text
+        return found
+
+    def encode_prompt(self, prompt: Prompt) -> tuple[WordPieces, ...]:
+        """Return the pieces of a prompt's label words, (W,).
+
+        Raises PlaygroundError for a word that is unknown, or that this model cannot tell from
+        another (an uncased model reads "Good" and "good" alike), and for soft tokens that it lacks.
+        """
+        prompt.template.require_one_mask()
+        self._backbone.encoder.check_soft(prompt.template.soft_tokens)
+        before = text_before_mask(prompt.template)
+        words = self.encode_distinct([word.text for word in prompt.verbalizer.words], before)
         split = sum(len(word.ids) for word in words if not word.single)
         if split > (most := settings().max_split_pieces):
             raise PlaygroundError(
@@ -159,14 +170,20 @@ class Vocabulary:
 
 def text_before_mask(template: Template) -> str:
     """Return the character that stands before the first mask: "" at the start, " " after a text."""
+    return texts_before_masks(template)[0]
+
+
+def texts_before_masks(template: Template) -> tuple[str, ...]:
+    """Return the character that stands before each mask: "" at the start, " " after a text."""
     before, paired = "", False
+    found: list[str] = []
     for part in template.parts:
         if part.kind == "mask":
-            break
+            found.append(before)
         if part.kind == "literal":  # white space behind {sep} belongs to neither side
             text = part.value.lstrip() if paired and not before else part.value
             before = text[-1:] or before
         else:
             paired = paired or part.kind == "sep"
             before = "" if part.kind == "sep" else " "
-    return before
+    return tuple(found)

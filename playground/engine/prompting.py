@@ -26,20 +26,20 @@ from playground.engine.results import (
     Scores,
     WordScore,
 )
-from playground.engine.runner import Cancel, Progress, Runner
+from playground.engine.rules import RuleCalls
+from playground.engine.runner import STOPPED, Cancel, Progress, Runner
 from playground.engine.shared import Stream, check_together, run_streams, scores_of, union
 from playground.engine.tuning.delta import Delta
 from playground.engine.tutorial import TutorialCalls
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt, ScoringOptions, Segment, Template
+from playground.prompts import AnyPrompt, Prompt, RulePrompt, ScoringOptions, Segment, Template
 from playground.prompts.template import Row
 from playground.settings import Settings
 
-STOPPED = "Not scored: the run was stopped."
 _PROMPTS_KNOWN = 128
 
 
-class Prompting(TutorialCalls, InsideCalls):
+class Prompting(TutorialCalls, InsideCalls, RuleCalls):
     """A masked LM that scores prompts.
 
     ``model`` is a shipped name (the default), a hub id, or a folder, or ``backbone`` is one that is
@@ -71,11 +71,12 @@ class Prompting(TutorialCalls, InsideCalls):
         self._pieces = lru_cache(maxsize=_PROMPTS_KNOWN)(self.vocabulary.encode_prompt)
         self._priors = lru_cache(maxsize=_PROMPTS_KNOWN)(self._read_priors)
         self._prior_prompts = lru_cache(maxsize=_PROMPTS_KNOWN)(self._encode_priors)
+        self._readings = lru_cache(maxsize=_PROMPTS_KNOWN)(self._read_rules)
 
     def classify(
         self,
         rows: Sequence[Row],
-        prompt: Prompt,
+        prompt: AnyPrompt,
         *,
         words: bool = True,
         progress: Progress | None = None,
@@ -84,11 +85,14 @@ class Prompting(TutorialCalls, InsideCalls):
         """Score rows with a prompt, each independent of its batch mates.
 
         With ``words=False`` only the label words' columns are computed: faster, the same label
-        probabilities, but no word_log_probs and no mass. ``progress`` is called with the rows done
+        probabilities, but no word_log_probs and no mass. A rule prompt is scored as
+        :meth:`classify_rules` does. ``progress`` is called with the rows done
         and the rows in all; ``cancel`` is asked between batches, and rows that it leaves out say so
         in ``errors``, as does any row that cannot be scored. Raises PlaygroundError for a prompt
         that cannot score at all.
         """
+        if isinstance(prompt, RulePrompt):
+            return self.classify_rules(rows, prompt, progress=progress, cancel=cancel)
         return self.classify_together(
             rows, [prompt], words=words, progress=progress, cancel=cancel
         )[0]
@@ -110,7 +114,7 @@ class Prompting(TutorialCalls, InsideCalls):
         if isinstance(rows, str):
             raise PlaygroundError(f"classify takes a list of texts; write [{shorten(rows)}].")
         check_together(prompts)
-        bare = [_bare(prompt) for prompt in prompts]
+        bare = [prompt.bare() for prompt in prompts]
         pieces, columns = union([self._pieces(prompt) for prompt in bare])
         priors = [self._priors(prompt) for prompt in bare]
         template = bare[0].template
@@ -144,7 +148,7 @@ class Prompting(TutorialCalls, InsideCalls):
         A filled prompt that stands in several places is run once. Scores are those of :meth:`classify`
         with ``words=False``; ``progress`` counts the filled prompts that differ.
         """
-        bare = [(_bare(prompt), rows) for prompt, rows in jobs]
+        bare = [(prompt.bare(), rows) for prompt, rows in jobs]
         encoded: list[dict[int, Encoded]] = []
         errors: list[dict[int, str]] = []
         for prompt, rows in bare:
@@ -189,7 +193,7 @@ class Prompting(TutorialCalls, InsideCalls):
         return found
 
     def classify_stream(
-        self, rows: Iterable[Row], prompt: Prompt, *, cancel: Cancel | None = None
+        self, rows: Iterable[Row], prompt: AnyPrompt, *, cancel: Cancel | None = None
     ) -> Iterator[RowScore]:
         """Yield the score of each row of any iterable, in order, holding one window at a time.
 
@@ -222,7 +226,7 @@ class Prompting(TutorialCalls, InsideCalls):
         weights, aggregation or calibration alone runs no model (a new word of several pieces runs
         once).
         """
-        prompt = _bare(prompt)
+        prompt = prompt.bare()
         pieces = self._pieces(prompt)
         self._check_length(row, prompt.template)
         segments = prompt.template.render(row)
@@ -403,8 +407,3 @@ class Prompting(TutorialCalls, InsideCalls):
             return Priors(word=scoring.word_prior(table.scores))
         uncalibrated, _ = label_log_probs(table, prompt, Priors())
         return Priors(label=scoring.content_free_prior(uncalibrated))
-
-
-def _bare(prompt: Prompt) -> Prompt:
-    """Return what scores of a prompt, without its card: equal prompts share what is worked out."""
-    return Prompt(prompt.template, prompt.verbalizer, prompt.scoring)

@@ -73,6 +73,30 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class MaskScores:
+    """What one mask of a rule prompt says: its sub-labels, and their probabilities, (N, S)."""
+
+    name: str
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class RuleScores(Scores):
+    """Class scores of a rule prompt, and what each of its M masks said: ``masks``, in order."""
+
+    masks: tuple[MaskScores, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table of :class:`Scores`, with a column behind it for each sub-label of a mask."""
+        frame = super().to_frame()
+        for mask in self.masks:
+            for place, label in enumerate(mask.labels):
+                frame[f"{mask.name}: {label}"] = mask.probabilities[:, place]
+        return frame
+
+
+@dataclass(frozen=True)
 class RowScore:
     """One row of a stream: its number, label and probabilities, or the error that it had."""
 

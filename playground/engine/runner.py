@@ -20,6 +20,7 @@ from playground.settings import Settings
 Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
 
+STOPPED = "Not scored: the run was stopped."
 _GPU_BATCH_FACTOR = 32  # a GPU takes this many times the CPU's batch_tokens
 _PIECE_FLOATS = 1 << 25  # logits of split words held at once, 128 MiB in fp32
 
@@ -155,6 +156,34 @@ class Runner:
                     log_probs, options.pieces
                 )
         return WordTable(scores, partition if full else None, done)
+
+    def columns(
+        self,
+        prompts: Sequence[Encoded],
+        ids: torch.Tensor,
+        *,
+        masks: int,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the raw logits of ``ids`` (W,) at all M masks of many prompts, (N, M, W), and ``done`` (N,).
+
+        In length-sorted batches, past the cache. Prompts that a cancel leaves out hold NaN.
+        """
+        found = torch.full((len(prompts), masks, len(ids)), torch.nan)
+        done = torch.zeros(len(prompts), dtype=torch.bool)
+        finished = 0
+        for batch in self._batches(prompts):
+            if cancel is not None and cancel():
+                break
+            rows = list(batch.rows)
+            found[rows] = self.backbone.forward(batch, ids).cpu()
+            done[rows] = True
+            self._add(len(batch.rows))
+            finished += len(batch.rows)
+            if progress is not None:
+                progress(finished, len(prompts))
+        return found, done
 
     def _partition(self, prompt: Encoded, logits: torch.Tensor) -> torch.Tensor:
         """Return log Z of the first mask, kept beside the logits: (M, V) -> ()."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,10 +125,7 @@ def scores_of(
     kept = list(encoded)
 
     def spread(values: torch.Tensor) -> np.ndarray:
-        full = np.full((count, *values.shape[1:]), np.nan)
-        full[kept] = values.double().numpy()
-        full[list(errors)] = np.nan
-        return full
+        return spread_rows(values, kept, errors, count)
 
     with_words = words and table.log_partition is not None
     counts = [encoded.get(i) for i in range(count)]
@@ -144,3 +141,13 @@ def scores_of(
         dropped=np.array([e.dropped if e else 0 for e in counts], dtype=int),
         errors=dict(errors),
     )
+
+
+def spread_rows(
+    values: torch.Tensor, kept: Sequence[int], errors: Iterable[int], count: int
+) -> np.ndarray:
+    """Return the values of the rows ``kept`` at their places among ``count``; others, and errors, NaN."""
+    full = np.full((count, *values.shape[1:]), np.nan)
+    full[list(kept)] = values.double().numpy()
+    full[list(errors)] = np.nan
+    return full

@@ -12,13 +12,13 @@ from torch import nn
 
 from playground.engine.backbone import Backbone, open_backbone
 from playground.engine.encoding import Encoded, batches
-from playground.engine.prompting import STOPPED, Prompting
-from playground.engine.results import Explanation, Scores
-from playground.engine.runner import Cancel, Progress
+from playground.engine.prompting import Prompting
+from playground.engine.results import Explanation, RuleScores, Scores
+from playground.engine.runner import STOPPED, Cancel, Progress
 from playground.engine.tuning.delta import Delta
 from playground.engine.tuning.network import bare_template
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import Prompt, RulePrompt
 from playground.prompts.template import Row
 from playground.settings import Settings
 
@@ -85,6 +85,20 @@ class HeadPrompting(Prompting):
             self.classify(rows, prompt, progress=progress, cancel=cancel) for prompt, rows in jobs
         ]
 
+    def classify_rules(
+        self,
+        rows: Sequence[Row],
+        prompt: RulePrompt,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> RuleScores:
+        """Raise PlaygroundError: a head reads no masks."""
+        raise PlaygroundError(
+            f"This model was tuned with the method {self.delta.method}, which has a head of its own and "
+            "reads no rules; take the model that it was made from."
+        )
+
     def explain(self, row: Row, prompt: Prompt, *, top_k: int = 10) -> Explanation:
         """Raise PlaygroundError: a head has no label words to show."""
         raise PlaygroundError(
@@ -93,7 +107,7 @@ class HeadPrompting(Prompting):
         )
 
     def _check_labels(self, prompt: Prompt) -> None:
-        tuned = self.delta.prompt.verbalizer.names
+        tuned = self.delta.prompt.labels
         if prompt.verbalizer.names != tuned:
             raise PlaygroundError(
                 f"The head was tuned on the labels {', '.join(tuned)} and the prompt has "

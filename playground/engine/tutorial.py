@@ -11,7 +11,7 @@ from playground.engine.backbone import Backbone
 from playground.engine.encoding import Encoded
 from playground.engine.label_words import Vocabulary
 from playground.engine.runner import Runner
-from playground.prompts import Prompt
+from playground.prompts import AnyPrompt
 from playground.prompts.template import Row
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TutorialCalls:
         self,
         sentences: Sequence[Row],
         labels: Sequence[int | str],
-        prompt: Prompt | str = " Since it was [MASK].",
+        prompt: AnyPrompt | str = " Since it was [MASK].",
         goodToken: str = "good",
         badToken: str = "bad",
         **recipe: Any,

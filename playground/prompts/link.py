@@ -48,6 +48,8 @@ def unpack(token: str) -> dict[str, Any]:
             "open it with the app that made it."
         )
     try:
+        if "+" in packed or "/" in packed:  # which b64decode reads like - and _
+            raise ValueError("not URL-safe")
         compressed = base64.b64decode(
             packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True
         )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from playground import resources
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import link as links
+from playground.prompts.cards import card_examples, card_texts, check_keys, read_card, write_card
 from playground.prompts.scoring_options import ScoringOptions
 from playground.prompts.template import Row, Template
 from playground.prompts.verbalizer import Verbalizer
@@ -22,7 +19,6 @@ TASKS = ("classification", "entity", "nli")
 _KEYS = (
     "name", "task", "language", "description", "templates", "labels", "scoring", "examples", "source",
 )  # fmt: skip
-_MAX_CARD_BYTES = 1 << 20
 _MAX_TEMPLATES = 256
 
 
@@ -61,41 +57,30 @@ class Prompt:
         """The template in use, then its alternatives."""
         return (self.template, *self.alternatives)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in order, (C,)."""
+        return self.verbalizer.names
+
+    def bare(self) -> Prompt:
+        """Return what scores of the prompt, without its card: equal prompts share what is worked out."""
+        return Prompt(self.template, self.verbalizer, self.scoring)
+
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Prompt:
         """Read a card from a file, or a shipped card by its name, such as ``"sentiment"``."""
-        path = Path(source)
-        if not path.suffix and str(source) in resources.card_names():
-            path = resources.card_path(str(source))
-        try:
-            with path.open("rb") as file:
-                raw = file.read(_MAX_CARD_BYTES + 1)
-        except (OSError, ValueError) as error:
-            raise PlaygroundError(
-                f"The prompt card {shorten(source, 120)} cannot be read ({_reason(error)}); "
-                f"give a file, or one of {', '.join(resources.card_names())}."
-            ) from None
-        if len(raw) > _MAX_CARD_BYTES:
-            raise PlaygroundError(f"The prompt card {shorten(source, 120)} is larger than 1 MiB.")
-        try:
-            data = json.loads(raw.decode("utf-8-sig"))
-        except (ValueError, RecursionError):
-            raise PlaygroundError(
-                f"The prompt card {shorten(source, 120)} is not JSON; check its commas and quotes."
-            ) from None
-        return cls.from_json(data)
+        return cls.from_json(read_card(source))
 
     @classmethod
     def from_json(cls, data: object) -> Prompt:
         """Return the prompt of a card; PlaygroundError names the key that is wrong."""
         if not isinstance(data, Mapping):
             raise PlaygroundError("A prompt card is a JSON object with templates and labels.")
-        unknown = [key for key in data if key not in _KEYS]
-        if unknown:
+        if data.get("task") == "rules":
             raise PlaygroundError(
-                f"The prompt card has the unknown key {shorten(unknown[0])}; "
-                f"it takes {', '.join(_KEYS)}."
+                "The prompt card is one of rules, with several masks; this takes a card with one mask."
             )
+        check_keys(data, _KEYS)
         templates = data.get("templates")
         if not isinstance(templates, Sequence) or isinstance(templates, str) or not templates:
             raise PlaygroundError('The prompt card needs "templates", a list with at least one.')
@@ -106,23 +91,14 @@ class Prompt:
         if "labels" not in data:
             raise PlaygroundError('The prompt card needs "labels", a list of words for each label.')
         first, *others = (Template(source) for source in templates)
-        texts = {
-            key: data[key]
-            for key in ("name", "task", "language", "description", "source")
-            if key in data
-        }
-        for key, value in texts.items():
-            if not isinstance(value, str):
-                raise PlaygroundError(f'"{key}" of the card is {shorten(value)}; it must be text.')
-        examples = data.get("examples", [])
-        if not isinstance(examples, list) or not all(isinstance(e, str | dict) for e in examples):
-            raise PlaygroundError('"examples" of the card must be a list of texts or objects.')
+        texts = card_texts(data, ("name", "task", "language", "description", "source"))
+        examples = card_examples(data)
         return cls(
             first,
             Verbalizer(data["labels"]),
             ScoringOptions.from_json(data.get("scoring", {})),
             alternatives=tuple(others),
-            examples=tuple(examples),
+            examples=examples,
             **texts,
         )
 
@@ -144,32 +120,7 @@ class Prompt:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the card; the file is replaced whole or not at all."""
-        target = Path(path)
-        text = json.dumps(self.to_json(), ensure_ascii=False, indent=2) + "\n"
-        try:
-            handle, name = tempfile.mkstemp(
-                dir=target.parent, prefix=target.name, suffix=".partial"
-            )
-        except (OSError, ValueError) as error:
-            raise PlaygroundError(
-                f"The card cannot be written to {shorten(path, 120)} ({_reason(error)})."
-            ) from None
-        try:
-            # a lone surrogate becomes \udXXX, its JSON escape
-            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                mask = os.umask(0)  # a temporary file is private; a card is as open as other files
-                os.umask(mask)
-                os.chmod(name, 0o666 & ~mask)
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, target)
-        except OSError as error:
-            Path(name).unlink(missing_ok=True)
-            raise PlaygroundError(
-                f"The card cannot be written to {shorten(path, 120)} ({error.strerror}); "
-                "what was there is untouched."
-            ) from None
+        write_card(path, self.to_json())
 
     def link(self, base: str = "") -> str:
         """Return a URL that opens this prompt in the app at ``base``."""
@@ -219,10 +170,6 @@ class Prompt:
                 "",
             ]
         )
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (isinstance(error, OSError) and error.strerror) or "not a file name"
 
 
 def _word_code(word: str | dict[str, Any]) -> str | tuple[str, float]:

@@ -10,7 +10,11 @@ from functools import cached_property
 from playground.errors import PlaygroundError, shorten
 from playground.settings import settings
 
-FIELDS = ("text", "text_a", "text_b", "premise", "hypothesis", "span", "before", "after")
+FIELDS = (
+    *("text", "text_a", "text_b", "premise", "hypothesis"),
+    *("head", "tail"),  # two entities of one text, whose relation is asked
+    *("span", "before", "after"),
+)
 _AROUND = ("before", "after")  # what stands around {span} in {text}
 MASK = "[MASK]"  # how a mask is shown, whatever the model's own mask token
 SOFT = "[SOFT]"  # how a soft token is shown, which is a vector and no word
@@ -56,12 +60,12 @@ class Segment:
 class Template:
     """A cloze pattern such as ``"{text} Because it was {mask}."``.
 
-    Slots: ``{text}``, ``{text_a}``, ``{text_b}``, ``{premise}``, ``{hypothesis}``, ``{span}``;
-    ``{before}`` and ``{after}``, what stands around the span in the text, so that a prompt can be
-    written into the sentence (``"{before}the {mask} {span}{after}"``); ``{mask}`` (also ``[MASK]`` and
-    ``<mask>``); ``{sep}``, at most once, splits the prompt into the tokenizer's sentence pair;
-    ``{soft:4}``, four tokens that are vectors learned by tuning (Liu et al. 2021). ``{{`` and ``}}`` are
-    literal braces.
+    Slots: ``{text}``, ``{text_a}``, ``{text_b}``, ``{premise}``, ``{hypothesis}``; ``{head}`` and
+    ``{tail}``, two entities of a text; ``{span}``; ``{before}`` and ``{after}``, what stands around the
+    span in the text, so that a prompt can be written into the sentence
+    (``"{before}the {mask} {span}{after}"``); ``{mask}`` (also ``[MASK]`` and ``<mask>``); ``{sep}``, at
+    most once, splits the prompt into the tokenizer's sentence pair; ``{soft:4}``, four tokens that are
+    vectors learned by tuning (Liu et al. 2021). ``{{`` and ``}}`` are literal braces.
 
     Raises PlaygroundError, with the column, for anything else in braces.
     """

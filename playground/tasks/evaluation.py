@@ -12,7 +12,7 @@ import numpy as np
 from playground.engine import Prompting
 from playground.engine.classifier import log_softmax
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import AnyPrompt, Prompt
 from playground.tasks.metrics import Comparison, Metrics, compare, measure, predicted
 from playground.tasks.reading import Table, column_map
 
@@ -44,7 +44,7 @@ class Candidate:
     """A prompt under test: its name in the tables, and how it scores."""
 
     name: str
-    prompt: Prompt
+    prompt: AnyPrompt
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Result:
 
 def read_labelled(
     table: Table,
-    prompt: Prompt,
+    prompt: AnyPrompt,
     *,
     columns: Mapping[str, str] | None = None,
     label_column: str = "label",
@@ -83,7 +83,7 @@ def read_labelled(
         raise PlaygroundError(
             f"There is no column {shorten(label_column)} for the label; the columns are {shown}."
         )
-    labels = prompt.verbalizer.names
+    labels = prompt.labels
     place = _places(labels, label_names or {}, tuple(table.label_names.get(label_column, ())))
     rows: list[dict[str, str]] = []
     gold: list[int] = []
@@ -147,7 +147,7 @@ def _places(
 
 
 def candidates(
-    prompts: Sequence[tuple[str, Prompt]],
+    prompts: Sequence[tuple[str, AnyPrompt]],
     *,
     templates: str = "first",
     calibrations: Sequence[str] = CALIBRATED,
@@ -220,10 +220,10 @@ def evaluate_parts(
 
 def _check_labels(tried: Sequence[Candidate], labelled: LabelledRows) -> None:
     for candidate in tried:
-        if candidate.prompt.verbalizer.names != labelled.labels:
+        if candidate.prompt.labels != labelled.labels:
             raise PlaygroundError(
                 f"The prompt {shorten(candidate.name, 80)} has the labels "
-                f"{', '.join(candidate.prompt.verbalizer.names)} and the rows have "
+                f"{', '.join(candidate.prompt.labels)} and the rows have "
                 f"{', '.join(labelled.labels)}; compare prompts with the same labels."
             )
 
@@ -232,10 +232,9 @@ def _probabilities(
     prompting: Prompting, tried: Sequence[Candidate], rows: Sequence[dict[str, str]]
 ) -> Iterator[np.ndarray]:
     """Yield the probabilities (N, C) of each candidate, NaN where a row cannot be scored."""
-    raw_scores: dict[Prompt, np.ndarray] = {}
+    raw_scores: dict[AnyPrompt, np.ndarray] = {}
     for candidate in tried:
-        given = candidate.prompt
-        prompt = Prompt(given.template, given.verbalizer, given.scoring)
+        prompt = candidate.prompt.bare()
         if prompt.scoring.calibration not in CALIBRATED:
             yield prompting.classify(rows, prompt, words=False).probabilities
             continue

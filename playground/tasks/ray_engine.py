@@ -23,7 +23,7 @@ import torch
 
 import playground
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import AnyPrompt
 from playground.settings import Settings
 from playground.tasks.reading import Table
 from playground.tasks.text_rows import Record
@@ -42,7 +42,7 @@ class PromptWorker:
     """What a worker opens: the model by name, hub id or folder, on its own device, and the prompt."""
 
     model: str | None
-    prompt: Prompt
+    prompt: AnyPrompt
     settings: Settings
     device: str | None = None
     dtype: str | None = None

@@ -19,7 +19,7 @@ import torch
 import playground
 from playground.engine import Prompting, Scores
 from playground.errors import PlaygroundError
-from playground.prompts import Prompt, Template
+from playground.prompts import AnyPrompt, Template
 from playground.settings import Settings
 from playground.tasks import writing
 from playground.tasks.partial import Journal, PartialFile
@@ -80,7 +80,7 @@ class PromptScorer:
     """Scores rows with a prompt."""
 
     prompting: Prompting
-    prompt: Prompt
+    prompt: AnyPrompt
 
     def __post_init__(self) -> None:
         self.prompting.classify(
@@ -93,7 +93,7 @@ class PromptScorer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.prompt.verbalizer.names
+        return self.prompt.labels
 
     @property
     def settings(self) -> Settings:
@@ -102,9 +102,7 @@ class PromptScorer:
     def fingerprint(self) -> dict[str, Any]:
         backbone = self.prompting.backbone
         return {
-            "template": self.prompt.template.source,
-            "labels": self.prompt.verbalizer.to_json(),
-            "scoring": self.prompt.scoring.to_json(),
+            "prompt": self.prompt.bare().to_json(),
             "model": backbone.mark,
         }
 

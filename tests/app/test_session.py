@@ -83,7 +83,7 @@ def test_a_cleared_box_is_an_empty_text():
         ({"template": None}, "The template is empty; write a sentence with a {mask} in it."),
         ({"template": "{text}"}, "The template has no {mask}; put {mask} where a label word should stand."),
         ({"template": "{mask} {mask}"}, "The template has 2 masks, the second at column 8; scoring labels takes exactly one."),
-        ({"template": "{txt} {mask}"}, 'Column 1 of the template has "{txt}"; the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {span}, {before}, {after}, {mask}, {sep}, {soft:4}, and {{ and }} are literal braces.'),
+        ({"template": "{txt} {mask}"}, 'Column 1 of the template has "{txt}"; the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {head}, {tail}, {span}, {before}, {after}, {mask}, {sep}, {soft:4}, and {{ and }} are literal braces.'),
         ({"template": "{mask"}, 'Column 1 of the template has a "{" without its partner; write {{ for a literal brace.'),
         ({"template": "x" * 2001}, "The template has 2,001 characters; the most is 2,000."),
         ({"label_words": ""}, "There are no label words; write a label a line, such as positive: great, good."),

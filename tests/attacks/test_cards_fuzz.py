@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from playground import resources
 from playground.errors import PlaygroundError
-from playground.prompts import AGGREGATIONS, Prompt, ScoringOptions, Template, Verbalizer
+from playground.prompts import (
+    AGGREGATIONS,
+    Prompt,
+    RulePrompt,
+    ScoringOptions,
+    Template,
+    Verbalizer,
+    load_prompt,
+    prompt_from_json,
+)
 from playground.prompts.link import unpack
 from tests.attacks.strategies import attacks, literals, outcome, refused, texts, verbalizers
 
@@ -100,6 +109,46 @@ def test_a_damaged_card_file_loads_or_says_why(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.json"
     path.write_bytes(raw)
     assert isinstance(outcome(lambda: Prompt.load(path)), Prompt | PlaygroundError)
+
+
+rule_words = st.dictionaries(texts, st.lists(word, max_size=2), min_size=1, max_size=3)
+sub_prompts = st.fixed_dictionaries(
+    {"name": st.one_of(st.just("head"), texts), "template": st.one_of(st.just("{mask}"), attacks)},
+    optional={"words": st.one_of(st.just({"a": ["x"], "b": ["y"]}), rule_words, junk)},
+)
+rule_cards = st.fixed_dictionaries(
+    {
+        "task": st.just("rules"),
+        "prompts": st.one_of(st.lists(sub_prompts, max_size=3), junk),
+        "rules": st.one_of(st.dictionaries(texts, st.one_of(st.just({"head": "a"}), junk), max_size=3), junk),
+    },
+    optional={
+        "text": st.one_of(attacks, junk),
+        "scoring": st.one_of(parts_of_scoring, junk),
+        **dict.fromkeys(["name", "language", "description", "source", "examples", "other"], junk),
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(rule_cards)
+def test_any_json_of_rules_is_a_card_or_an_error(data):
+    prompt = outcome(lambda: prompt_from_json(json.loads(json.dumps(data))))
+    if not refused(prompt):
+        assert prompt_from_json(prompt.to_json()) == prompt
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_damaged_card_of_rules_loads_or_says_why(tmp_path_factory, data):
+    raw = bytearray(resources.card_path("relations", "rules").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged_rules.json"
+    path.write_bytes(raw)
+    prompt = outcome(lambda: load_prompt(path))
+    if isinstance(prompt, RulePrompt):
+        assert prompt_from_json(json.loads(json.dumps(prompt.to_json()))) == prompt
 
 
 DEEP = 400  # levels, less than the parser of JSON refuses by itself

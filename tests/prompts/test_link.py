@@ -72,6 +72,14 @@ def test_the_longest_link_opens_and_one_more_character_does_not(monkeypatch):
         unpack(packed)
 
 
+@pytest.mark.parametrize(("safe", "other"), ["-+", "_/"])
+def test_a_sign_that_is_not_safe_in_a_url_is_damage(safe, other):
+    packed = next(p for p in (pack({"k": "ÿ?>" * n}) for n in range(99)) if safe in p)
+    assert unpack(packed)
+    with pytest.raises(PlaygroundError, match=exactly(DAMAGED)):
+        unpack(packed.replace(safe, other))
+
+
 @pytest.mark.parametrize("version", ["0", "2", "17", "999999"])
 def test_another_version_is_named(version):
     message = (

@@ -13,7 +13,7 @@ from playground.prompts import Segment, Template
 from playground.prompts.template import Part
 
 SLOTS = (
-    "the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {span}, {before}, {after}, {mask}, {sep}, {soft:4}, "
+    "the slots are {text}, {text_a}, {text_b}, {premise}, {hypothesis}, {head}, {tail}, {span}, {before}, {after}, {mask}, {sep}, {soft:4}, "
     "and {{ and }} are literal braces."
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from playground.engine.tuning.loop import Shots, Tuner
 from playground.engine.tuning.recipe import Recipe
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import LabelWord, Prompt, Template, Verbalizer
+from playground.prompts import AnyPrompt, LabelWord, Prompt, Template, Verbalizer
 from playground.prompts.template import Row
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ def fine_tune(
     prompting: Prompting,
     sentences: Sequence[Row],
     labels: Sequence[int | str],
-    prompt: Prompt | str = " Since it was [MASK].",
+    prompt: AnyPrompt | str = " Since it was [MASK].",
     goodToken: str = "good",
     badToken: str = "bad",
     **recipe: Any,
 ) -> Prompting:
     """Return ``prompting``'s model tuned on labelled sentences, as a Prompting of its own.
 
-    prompt: a Prompt, or a text with a mask that is put behind the sentence, its labels ``goodToken``
+    prompt: a Prompt or a RulePrompt, or a text with a mask that is put behind the sentence, its labels ``goodToken``
     (0) and ``badToken`` (1). labels: places from 0, or names of the prompt's labels. Where each label
     has four rows or more, every fourth is kept apart to choose the best step. The prompt with which to
     classify is ``.backbone.delta.prompt``. Raises PlaygroundError for what cannot be tuned.
@@ -40,7 +40,7 @@ def fine_tune(
         prompt = Prompt(Template(prompt if "{text}" in prompt else f"{{text}}{prompt}"), words)
     if isinstance(sentences, str) or isinstance(labels, str):
         raise PlaygroundError("fine_tune takes a list of sentences and a list of labels.")
-    names = prompt.verbalizer.names
+    names = prompt.labels
     if len(sentences) != len(labels) or not len(sentences):
         raise PlaygroundError(
             f"There are {len(sentences)} sentences and {len(labels)} labels; give one label each, and at "

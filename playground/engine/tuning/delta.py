@@ -23,7 +23,7 @@ from playground.engine.loading import weights_digest
 from playground.engine.tuning.recipe import METHODS
 from playground.engine.tuning.soft import Rows, SoftEmbedding
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import AnyPrompt, RulePrompt
 
 _KEY = re.compile(r"(change|rows|lora_a|lora_b|head):[\w.]{1,200}|soft")
 _KINDS = {  # which tensors a method's delta may hold
@@ -51,7 +51,7 @@ class Delta:
     method: str
     base: str
     revision: str
-    prompt: Prompt
+    prompt: AnyPrompt
     tensors: Mapping[str, torch.Tensor] = field(hash=False)
     report: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -61,6 +61,8 @@ class Delta:
                 f"The delta is of the unknown method {shorten(self.method)}; it was made by another "
                 "version, or damaged."
             )
+        if isinstance(self.prompt, RulePrompt) and not METHODS[self.method].words:
+            raise _bad(f"its prompt has rules, which {self.method} does not read")
         for name, tensor in self.tensors.items():
             kind = name.partition(":")[0]
             if not _KEY.fullmatch(name) or kind not in _KINDS[self.method]:
@@ -192,7 +194,7 @@ class Delta:
     def _check_head(self, model: PreTrainedModel) -> None:
         if METHODS[self.method].words:
             return
-        wide, labels = int(model.config.hidden_size), len(self.prompt.verbalizer.names)
+        wide, labels = int(model.config.hidden_size), len(self.prompt.labels)
         shapes = {"out.weight": (labels, wide), "out.bias": (labels,)}
         shapes |= {"dense.weight": (wide, wide), "dense.bias": (wide,)}
         needed = {f"head:{name}": shapes[name] for name in _HEADS[self.method]}

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 
 from playground.engine.tuning.delta import Delta
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import prompt_from_json
 
 WEIGHTS, SUMS, CARD = "delta.safetensors", "SHA256SUMS", "README.md"
 _FORMAT = "playground-delta-1"
@@ -92,7 +92,7 @@ def load_delta(folder: str | os.PathLike[str]) -> Delta:
         about["method"],
         about["base"],
         about["revision"],
-        Prompt.from_json(about["prompt"]),
+        prompt_from_json(about["prompt"]),
         tensors,
         about["report"],
     )

@@ -26,7 +26,7 @@ from playground.engine.tuning.delta import Delta
 from playground.engine.tuning.network import Network
 from playground.engine.tuning.recipe import Recipe
 from playground.errors import PlaygroundError
-from playground.prompts import Prompt
+from playground.prompts import AnyPrompt
 from playground.prompts.template import Row
 
 _LOOK_ROWS = 32
@@ -106,7 +106,7 @@ class Tuner:
     def __init__(
         self,
         backbone: Backbone,
-        prompt: Prompt,
+        prompt: AnyPrompt,
         train: Shots,
         dev: Shots | None = None,
         *,
@@ -117,7 +117,7 @@ class Tuner:
                 f"The dev set has {len(dev)} rows and there are {len(train)} to train on; a dev set that "
                 "is larger would be better used to train."
             )
-        labels = len(prompt.verbalizer.names)
+        labels = len(prompt.labels)
         for shots in filter(None, (train, dev)):
             if shots.targets.shape[1] != labels:
                 raise PlaygroundError(

@@ -10,18 +10,17 @@ import torch
 from torch import nn
 
 from playground.engine.backbone import Backbone, probe_batch
-from playground.engine.calibration import Priors, label_log_probs
 from playground.engine.encoding import Batch, Encoded, Encoder, collate
 from playground.engine.forward import MaskForward
-from playground.engine.label_words import Vocabulary, text_before_mask
+from playground.engine.label_words import Vocabulary
 from playground.engine.loading import MASKED_LM, longest_input, read_model
-from playground.engine.runner import WordTable
+from playground.engine.rules import MaskReader
 from playground.engine.tuning.delta import differences, new_head
 from playground.engine.tuning.lora import add_lora
 from playground.engine.tuning.recipe import METHODS, Recipe
 from playground.engine.tuning.soft import EncodedRows, Rows, SoftEmbedding, first_rows
-from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt, Template
+from playground.errors import PlaygroundError
+from playground.prompts import AnyPrompt, RulePrompt, Template
 from playground.prompts.template import Row
 
 
@@ -38,7 +37,7 @@ class Network:
     draws from torch's random numbers. Raises PlaygroundError for a prompt that the method cannot tune.
     """
 
-    def __init__(self, backbone: Backbone, prompt: Prompt, recipe: Recipe) -> None:
+    def __init__(self, backbone: Backbone, prompt: AnyPrompt, recipe: Recipe) -> None:
         _check(backbone, prompt, recipe)
         self._backbone, self.recipe = backbone, recipe
         # a prior of the untuned model would be wrong for the tuned one
@@ -54,8 +53,7 @@ class Network:
         self._states: dict[Encoded, torch.Tensor] = {}
         self.template = prompt.template
         if not METHODS[recipe.method].words:
-            labels = len(prompt.verbalizer.names)
-            self._head = new_head(recipe.method, int(model.config.hidden_size), labels)
+            self._head = new_head(recipe.method, int(model.config.hidden_size), len(prompt.labels))
         if recipe.method == "cls":
             self.template = bare_template(prompt.template)
         soft = (0, 0)
@@ -72,17 +70,11 @@ class Network:
         named = dict(model.named_parameters())  # as the base has them, before a decoder is wrapped
         self._forward = MaskForward(model, probe, gradients=True)  # freezes all
         self.tuned = self._freed(named)
-        words = Vocabulary(backbone).encode_words(
-            [word.text for word in prompt.verbalizer.words] if self._head is None else [],
-            text_before_mask(prompt.template),
+        self._reader = (
+            MaskReader.of(prompt, Vocabulary(backbone), what="tuning")
+            if self._head is None
+            else None
         )
-        for word in words:
-            if not word.single:
-                raise PlaygroundError(
-                    f"Label word {shorten(word.text)} is {len(word.ids)} pieces and tuning takes words "
-                    "of one piece; choose another word."
-                )
-        self._words = torch.tensor([word.ids[0] for word in words], device=backbone.device)
 
     @property
     def undecayed(self) -> set[str]:
@@ -125,17 +117,14 @@ class Network:
 
     def log_probs(self, prompts: Sequence[Encoded]) -> torch.Tensor:
         """Return log P(label | prompt) before calibration, (B, C) on the CPU, as inference gives them."""
-        if self._head is None:
-            logits = self._forward(self._batch(prompts), self._words)[:, 0].cpu()  # (B, W)
-            # Raw logits, since log Z cancels: through it each row of the table would get a gradient
-            # of rounding errors, and Adam makes full steps of those.
-            table = WordTable(logits, None, torch.ones(len(prompts), dtype=torch.bool))
-            return label_log_probs(table, self.prompt, Priors())[0]
+        if self._reader is not None:
+            logits = self._forward(self._batch(prompts), self._reader.ids).cpu()  # (B, M, W)
+            return self._reader.log_probs(logits)
         if self.recipe.method == "cls":
             states = self._forward.hidden(self._batch(prompts))[:, 0]  # (B, H)
         else:
             states = self._frozen_states(prompts)
-        return self._head(states).log_softmax(-1).cpu()
+        return cast(nn.Module, self._head)(states).log_softmax(-1).cpu()
 
     def tensors(self, tuned: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the delta of values of ``tuned``, by the names that a delta has."""
@@ -222,10 +211,15 @@ class Network:
         return torch.stack([self._states[prompt] for prompt in prompts])
 
 
-def _check(backbone: Backbone, prompt: Prompt, recipe: Recipe) -> None:
+def _check(backbone: Backbone, prompt: AnyPrompt, recipe: Recipe) -> None:
     if backbone.delta is not None:
         raise PlaygroundError(
             f"The model {backbone.name} is tuned already; tune the one that it was made from."
+        )
+    if isinstance(prompt, RulePrompt) and not METHODS[recipe.method].words:
+        raise PlaygroundError(
+            f"The method {recipe.method} has a head of its own and reads no rules; choose one of "
+            f"{', '.join(name for name, method in METHODS.items() if method.words)}."
         )
     if not prompt.template.fields:
         raise PlaygroundError(

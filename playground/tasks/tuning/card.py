@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from playground.engine.tuning.delta import Delta
 from playground.engine.tuning.recipe import METHODS
+from playground.prompts import AnyPrompt, RulePrompt
 
 
 def delta_card(delta: Delta) -> str:
     """Return what a delta is, how it was tuned, what it gave on its dev rows, and how it is opened."""
     report = delta.report
     recipe = report.get("recipe", {})
-    labels = "\n".join(
-        f"- {label}: {', '.join(word.text for word in words)}"
-        for label, words in delta.prompt.verbalizer.labels.items()
-    )
+    labels = "\n".join(_lines(delta.prompt))
     template = delta.prompt.template.source.replace("`", "'")
     start, end = report.get("start_dev_accuracy"), report.get("dev_accuracy")
     dev = (
@@ -43,3 +41,18 @@ Method `{delta.method}`: {METHODS[delta.method].summary}. {report.get("rows", "?
 ## Use
 `playground score rows.csv --tuned FOLDER`, or `Prompting("{delta.base}").tuned("FOLDER")`.
 """
+
+
+def _lines(prompt: AnyPrompt) -> list[str]:
+    """Return a line for each label with its words; of a rule prompt also for each class with its rule."""
+    if isinstance(prompt, RulePrompt):
+        masks = [
+            f"- {one.name} {line.removeprefix('- ')}"
+            for one, mask in zip(prompt.prompts, prompt.masks, strict=True)
+            for line in _lines(mask)
+        ]
+        return [*(f"- {label}: {prompt.conjunction(label)}" for label in prompt.labels), "", *masks]
+    return [
+        f"- {label}: {', '.join(word.text for word in words)}"
+        for label, words in prompt.verbalizer.labels.items()
+    ]

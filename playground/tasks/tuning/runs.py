@@ -19,7 +19,7 @@ from playground.engine.tuning.files import load_delta, save_delta, write_whole
 from playground.engine.tuning.loop import Step, Tuner
 from playground.engine.tuning.recipe import METHODS, Recipe
 from playground.errors import PlaygroundError, shorten
-from playground.prompts import Prompt
+from playground.prompts import AnyPrompt
 from playground.tasks.evaluation import LabelledRows, Progress, Result
 from playground.tasks.metrics import measure
 from playground.tasks.tuning.card import delta_card
@@ -67,7 +67,7 @@ class SeedRun:
     def __init__(
         self,
         prompting: Prompting,
-        prompt: Prompt,
+        prompt: AnyPrompt,
         draw: Draw,
         recipe: Recipe,
         folder: Path | None = None,
@@ -167,7 +167,7 @@ class SeedRun:
 
 def measured(
     prompting: Prompting,
-    prompt: Prompt,
+    prompt: AnyPrompt,
     held_out: LabelledRows,
     name: str,
     *,
@@ -186,7 +186,7 @@ def measured(
 
 def zero_shot(
     prompting: Prompting,
-    prompt: Prompt,
+    prompt: AnyPrompt,
     held_out: LabelledRows,
     *,
     progress: Progress | None = None,

@@ -100,7 +100,9 @@ def test_rows_of_the_table_that_no_text_holds_stay_to_the_bit(tuner_of):
     table = tuner.network.model.get_input_embeddings().weight
     before = table.detach().clone()
     list(tuner.run())
-    seen = {i for prompt in tuner._train for i in prompt.ids} | set(tuner.network._words.tolist())
+    seen = {i for prompt in tuner._train for i in prompt.ids} | set(
+        tuner.network._reader.ids.tolist()
+    )
     moved = (table != before).any(1).nonzero()[:, 0].tolist()
     assert len(moved) > 0
     assert set(moved) <= seen
