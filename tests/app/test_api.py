@@ -191,7 +191,7 @@ def test_a_wrong_call_of_classify_is_one_sentence(client, changes, message):
     [
         ({"text": "no gap"}, '"no gap" has no mask; write {mask} where a word is missing.'),
         ({"text": ""}, '"" has no mask; write {mask} where a word is missing.'),
-        ({"text": "the " * 200 + "{mask}"}, "The text is longer than the 128 tokens that the model reads; shorten it."),
+        ({"text": "the " * 600 + "{mask}"}, "The text is longer than the 512 tokens that the model reads; shorten it."),
         ({"top_k": 0}, 'top_k is "0"; it must be a whole number from 1 to 100.'),
         ({"top_k": 101}, 'top_k is "101"; it must be a whole number from 1 to 100.'),
     ],

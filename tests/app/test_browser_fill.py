@@ -184,7 +184,7 @@ def test_the_labels_are_those_that_classify_has_now(visitor):
     ("text", "said"),
     [
         ("{mask} " * 5, "The sentence has 5 masks; the page shows up to 4."),
-        ("the " * 200 + "{mask}", "The text is longer than the 128 tokens that the model reads; shorten it."),
+        ("the " * 600 + "{mask}", "The text is longer than the 512 tokens that the model reads; shorten it."),
     ],
     ids=["masks", "long"],
 )  # fmt: skip

@@ -143,7 +143,7 @@ def test_a_hosted_registry_loads_only_what_is_listed(opened, folder):
 
 def test_the_status_of_a_model_without_a_warning(prompting):
     line, sane = Registry(Settings()).status()
-    assert (line, sane) == ("playground-mini · 8.4 M parameters · cpu fp32 · 128 tokens", True)
+    assert (line, sane) == ("playground-mini · 8.5 M parameters · cpu fp32 · 512 tokens", True)
 
 
 def test_the_status_names_what_is_wrong(opened, folder):

@@ -117,7 +117,7 @@ def test_a_row_that_fails_keeps_its_place_with_the_error(prompting, sentiment, t
         "",
         'Line 2 is not JSON: "oops".',
         'text is "5" (int); it must be text.',
-        "text has 25,000 characters; the most is 20,000. The model reads 128 tokens.",
+        "text has 25,000 characters; the most is 20,000. The model reads 512 tokens.",
         'This row has no "text".',
         "",
     ]
