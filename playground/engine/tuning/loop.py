@@ -323,10 +323,10 @@ class Tuner:
             step = Step(step.step, step.loss, step.learning_rate, accuracy, loss, better)
         elif not self._dev:
             step = Step(step.step, step.loss, step.learning_rate, best=True)
-        if step.best:
-            self.best_step = step.step
-            self.best = {n: w.detach().clone() for n, w in self.network.tuned.items()}
+        kept = {n: w.detach().clone() for n, w in self.network.tuned.items()} if step.best else {}
         self.steps.append(step)
+        if step.best:
+            self.best_step, self.best = step.step, kept
         return step
 
     def _measure(self, prompts: Sequence[Encoded]) -> tuple[float, float]:
