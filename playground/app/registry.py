@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from playground.app.training_line import TrainingLine
+from playground.app.tuned_models import TunedModels
 from playground.engine import Prompting
 from playground.errors import PlaygroundError
 from playground.settings import Settings
@@ -45,10 +47,15 @@ class _Shelf(Generic[T]):
 
 
 class Registry:
-    """The masked LMs and the classifiers of one process, by name."""
+    """The masked LMs and the classifiers of one process, by name.
+
+    tuned: what visitors have tuned, each under a name of its own. line: who trains next.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.tuned = TunedModels(settings)
+        self.line = TrainingLine(settings.queue_size)
         self._models = _Shelf(
             lambda name: Prompting(name, settings=settings), slots=settings.model_slots
         )
@@ -58,6 +65,8 @@ class Registry:
 
     def get(self, name: str | None = None) -> Prompting:
         """Return the masked LM ``name`` (the default one if empty); raises PlaygroundError."""
+        if name and TunedModels.is_tuned(name):
+            return self.tuned.opened(name, self.get)
         return self._models.get((name or "").strip() or self.settings.model)
 
     def classifier(self, name: str | None = None) -> NliClassifier:

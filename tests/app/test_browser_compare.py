@@ -11,7 +11,7 @@ import pytest
 from playground.app.share import PageState
 from tests.app.driver import PATIENCE, START, Visitor
 from tests.app.payloads import PAYLOADS, as_template
-from tests.app.test_browser_eval import give
+from tests.app.test_browser_eval import MANY, give
 from tests.app.test_browser_looks import SPILLED, WATCH_SHIFTS, violations
 
 pytestmark = pytest.mark.browser
@@ -264,8 +264,8 @@ def test_prompts_with_other_labels_are_not_measured_together(comparing):
 def test_a_run_is_stopped_and_keeps_what_it_has(comparing):
     comparing.tab("Eval")
     comparing.page.locator("#eval-run").wait_for()
-    give(comparing, "text,label\n" + "It was a long and very slow film.,negative\n" * 4000)
-    comparing.page.get_by_text("4,000 rows").wait_for(timeout=PATIENCE)
+    give(comparing, MANY)
+    comparing.page.get_by_text("20,000 rows").wait_for(timeout=PATIENCE)
     comparing.tab("Compare")
     comparing.page.locator("#compare-run").click()
     comparing.page.locator("#compare-measured progress").wait_for(timeout=PATIENCE)

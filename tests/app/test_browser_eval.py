@@ -13,6 +13,10 @@ from tests.app.test_browser_looks import SPILLED, violations
 pytestmark = pytest.mark.browser
 
 FILE = "body,verdict\nI love it.,1\nA wonderful day.,1\nI hate it.,0\nAn awful film.,0\n"
+# more than any machine measures before Stop is pressed
+MANY = "text,label\n" + "".join(
+    f"Part {n} was a long and very slow film.,negative\n" for n in range(20_000)
+)
 
 
 @pytest.fixture
@@ -90,8 +94,8 @@ def test_a_file_with_other_names_is_mapped_and_measured(evaluation):
 
 
 def test_a_run_is_stopped_and_keeps_what_it_has(evaluation):
-    give(evaluation, "text,label\n" + "It was a long and very slow film.,negative\n" * 4000)
-    evaluation.page.get_by_text("4,000 rows").wait_for(timeout=PATIENCE)
+    give(evaluation, MANY)
+    evaluation.page.get_by_text("20,000 rows").wait_for(timeout=PATIENCE)
     evaluation.page.locator("#eval-run").click()
     evaluation.page.locator("#eval-result progress").wait_for(timeout=PATIENCE)
     evaluation.page.locator("#eval-stop").click()
