@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from playground.engine.loading import weights_digest
 from playground.engine.tuning.delta import Delta
-from playground.engine.tuning.files import load_delta, save_delta, write_whole
+from playground.engine.tuning.files import load_delta, replacing, save_delta, write_whole
 from playground.engine.tuning.loop import Step, Tuner
 from playground.errors import PlaygroundError, shorten
 from playground.tasks.evaluation import Result
@@ -108,23 +108,21 @@ class KeptRun:
             return
         tensors, about = self.tuner.state()
         text = json.dumps(about)
-        data = save(
-            {name: t.contiguous() for name, t in tensors.items()},
-            {"run": text, "sum": _sum(text, tensors)},
-        )
+        about = {"run": text, "sum": _sum(text, tensors)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+            with replacing(self.folder / STATE) as partial:  # from memory to the disk, no copy
+                save_file({n: t.contiguous() for n, t in tensors.items()}, partial, about)
+        except (OSError, SafetensorError) as error:
             raise _unwritable(self.folder, error) from None
-        _write(self.folder / STATE, data)
 
     def _restore(self) -> None:
         if self.folder is None:
             return
         try:
-            data = (self.folder / STATE).read_bytes()
-            size = int.from_bytes(data[:8], "little")
-            about, tensors = json.loads(data[8 : 8 + size])["__metadata__"], load(data)
+            with safe_open(self.folder / STATE, "pt") as file:
+                about = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if _sum(about["run"], tensors) == about["sum"]:
                 self.tuner.restore(tensors, json.loads(about["run"]))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError):
@@ -183,8 +181,9 @@ def _write(path: Path, data: bytes) -> None:
         raise _unwritable(path.parent, error) from None
 
 
-def _unwritable(folder: Path, error: OSError) -> PlaygroundError:
+def _unwritable(folder: Path, error: Exception) -> PlaygroundError:
+    reason = getattr(error, "strerror", None) or "the disk may be full"
     return PlaygroundError(
-        f"The run cannot be written to {shorten(folder, 120)} ({error.strerror}); make room, or choose "
-        "another folder."
+        f"The run cannot be written to {shorten(folder, 120)} ({reason}); make room, or choose another "
+        "folder."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -15,13 +14,8 @@ import pytest
 
 from playground.cli import main
 from playground.tasks.tuning import keeping
+from tests.processes import PROCESSES
 from tests.tasks.tuning.conftest import PLACES, THINGS
-
-# the interpreter and torch are loaded once; each run is a process forked from there
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    [__name__, "playground.tasks.tuning.pet", "datasets", "transformers.models.bert.modeling_bert"]
-)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +48,7 @@ def run(command: list[str], logs: Path, *, fatal: int = 0, after: float = 0.0) -
     It dies of SIGALRM, which nobody handles: at any instruction, with no more ado than of SIGKILL, and
     at that moment however busy the machine is.
     """
-    process = _PROCESSES.Process(target=_run, args=(command, logs, fatal, after))
+    process = PROCESSES.Process(target=_run, args=(command, logs, fatal, after))
     process.start()
     process.join(120)
     shown, told = ((logs / name).read_text(encoding="utf-8") for name in ("shown", "told"))
