@@ -19,7 +19,11 @@ from playground.engine.loading import MASKED_LM, read_model, resolve
 from playground.settings import Settings
 from playground.tasks.pretraining.blocks import Blocks, Corpus
 from playground.tasks.pretraining.loop import masker
-from playground.tasks.pretraining.network import grown_network, hidden_loss
+from playground.tasks.pretraining.network import (
+    grown_network,
+    hidden_loss,
+    use_fastest_attention,
+)
 from playground.tasks.pretraining.optimizer import Masters
 from playground.tasks.pretraining.recipe import Recipe
 
@@ -96,6 +100,7 @@ def _ways(
         way: Recipe, kind: torch.dtype, *, autocast: bool = False
     ) -> Callable[[int], object]:
         mine = grown_network(network, LENGTH).train().to(kind)
+        use_fastest_attention(mine)
         masters = Masters(mine, way)
         source, hide = blocks(), masker(tokenizer, way)
         rng = np.random.default_rng(0)

@@ -26,7 +26,12 @@ from playground.errors import PlaygroundError
 from playground.tasks.pretraining.blocks import Blocks, Corpus, Stream
 from playground.tasks.pretraining.checkpoints import Progress, load_progress, save_progress
 from playground.tasks.pretraining.masking import Hidden, Masker
-from playground.tasks.pretraining.network import grown_network, hidden_loss, new_network
+from playground.tasks.pretraining.network import (
+    grown_network,
+    hidden_loss,
+    new_network,
+    use_fastest_attention,
+)
 from playground.tasks.pretraining.optimizer import Masters
 from playground.tasks.pretraining.probes import answers, held_out_loss
 from playground.tasks.pretraining.recipe import Recipe
@@ -175,6 +180,7 @@ class _Run:
         exact = [weight.detach().clone() for weight in network.parameters()]
         if self._precision == "bfloat16":
             network.to(torch.bfloat16)
+        use_fastest_attention(network)
         self.network = network
         self._masters = Masters(network, self._recipe)
         with torch.no_grad():  # the masters begin with what bf16 rounded away

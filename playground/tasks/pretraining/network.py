@@ -38,7 +38,6 @@ def new_network(
         attention_probs_dropout_prob=0.0,
         pad_token_id=tokenizer.pad_token_id,
     )
-    config._attn_implementation = _attention()
     torch.manual_seed(recipe.seed)
     network = BertForMaskedLM(config)
     with torch.no_grad():
@@ -59,7 +58,6 @@ def grown_network(trained: BertForMaskedLM, positions: int) -> BertForMaskedLM:
     config = copy.deepcopy(trained.config)
     config.max_position_embeddings = positions
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
-    config._attn_implementation = _attention()
     network = BertForMaskedLM(config)
     name = "bert.embeddings.position_embeddings.weight"
     weights = dict(trained.state_dict())
@@ -69,9 +67,14 @@ def grown_network(trained: BertForMaskedLM, positions: int) -> BertForMaskedLM:
     return network
 
 
-def _attention() -> str:
-    """Return the attention of transformers that trains fastest; on a CPU the fused one is slower."""
-    return "sdpa" if torch.cuda.is_available() else "eager"
+def use_fastest_attention(network: BertForMaskedLM) -> None:
+    """Choose the attention of transformers that trains fastest where the network is.
+
+    In bf16 on a CPU that is the plain one; in fp32 the fused one is as fast with blocks of 128 tokens and
+    1.4 times as fast with blocks of 512.
+    """
+    plain = network.device.type == "cpu" and network.dtype == torch.bfloat16
+    network.set_attn_implementation("eager" if plain else "sdpa")
 
 
 def _sinusoids(recipe: Recipe) -> torch.Tensor:
