@@ -67,8 +67,9 @@ def test_fifty_tunings_in_turn_leave_memory_flat_and_no_model_alive(
         left += [weakref.ref(one) for one in (tuner.network, tuner.network.model, tuned.backbone.model)]  # fmt: skip
         left += [weakref.ref(weight) for weight in tuner.network.tuned.values()]
         del tuner, tuned
-        gc.collect()
         sizes.append(int(_STATUS.read_text().split()[1]) << 12)
+    gc.collect()
     assert not [ref for ref in left if ref() is not None]
+    print("SIZES", [s >> 20 for s in sizes])
     growth = sizes[-1] - sizes[5]  # after each method once
     assert growth <= 50 << 20, f"{growth / 2**20:.0f} MiB in 50 tunings"
