@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
 from playground.cli import main
 from playground.engine.tuning.files import load_delta
+from playground.engine.tuning.loop import Tuner
 
 THINGS = ["film", "meal", "song", "book", "hotel", "play", "game", "dish", "show", "trip"]
 
@@ -58,11 +61,33 @@ def test_stages_are_measured_and_the_classifier_is_kept(reviews, tmp_path, promp
     assert len(prompting.tuned(delta).classify(["A good film."], delta.prompt)) == 1
 
 
+def test_ctrl_c_is_told_and_the_same_command_goes_on(reviews, tmp_path, monkeypatch, capsys):
+    plain, calls = Tuner._learn, []
+
+    def pressed(self, step, rate):
+        calls.append(step)
+        if len(calls) == 3:  # in the first step of the second template
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(self, step, rate)
+
+    monkeypatch.setattr(Tuner, "_learn", pressed)
+    assert main(command(reviews, tmp_path / "pet")) == 130
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == "playground: stopped; the same command goes on from here"
+    assert main(command(reviews, tmp_path / "pet")) == 0
+    assert calls == [1, 2, 1, 2, 1, 2]
+    told = capsys.readouterr().err
+    assert "templates: {text} Because it was {mask}.: done by an earlier run" in told
+    assert ": going on at step 1 of 2" in told
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--generations", "9"], "generations is 9; it must be from 0 (PET) to 5 (iPET)."),
         (["--templates", "1"], "PET takes several templates and the prompt sentiment has one; add another to its card."),
+        (["--dev-shots", "-1"], "--dev-shots is -1; it must be 0 or more."),
+        (["--out", __file__], f'"{__file__}" is a file; give a folder for the deltas with --out.'),
         (["--dev-shots", "0"], "PET weighs templates by a dev set; give --dev-shots above 0."),
         (["--unlabelled", "12"], "12 rows are to be used without labels and 12 are left to be measured on; give more rows, or set fewer apart."),
     ],

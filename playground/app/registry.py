@@ -71,6 +71,10 @@ class Registry:
 
     def classifier(self, name: str | None = None) -> NliClassifier:
         """Return the NLI classifier ``name`` (the default one if empty); raises PlaygroundError."""
+        if name and TunedModels.is_tuned(name):  # whose name is a secret, and is not said again
+            raise PlaygroundError(
+                "A tuned prompt is no NLI classifier; choose one that was fine-tuned on pairs."
+            )
         return self._classifiers.get((name or "").strip() or self.settings.nli_model)
 
     def status(self, name: str | None = None) -> tuple[str, bool]:

@@ -7,6 +7,7 @@ where room is short the least recently used goes first.
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -21,6 +22,7 @@ from playground.settings import Settings
 
 PREFIX = "tuned:"
 _TOKEN_BYTES = 24  # of chance in a name: none is found by trying
+_TEXT_COST = 10  # bytes of memory, about, for each character of what a delta says of itself
 _GONE = (
     "This tuned model is gone from the page's memory; tune it again or open its file, or choose another "
     "model."
@@ -33,6 +35,7 @@ class _Kept:
     base: str
     title: str
     owner: str
+    size: int
     used: float  # seconds of the clock
 
 
@@ -47,6 +50,7 @@ class TunedModels:
         self._settings, self._clock = settings, clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()  # the least recently used first
         self._open: OrderedDict[str, Prompting] = OrderedDict()
+        self._size = 0  # of all that is kept
         self._lock = threading.Lock()
         self._opening = threading.Lock()  # one copy of a model is read at a time
 
@@ -60,12 +64,16 @@ class TunedModels:
 
         base: the model that it changes, as the registry names it. title: what people call it. owner:
         whose it is, so that one visitor pushes out its own first. Raises PlaygroundError for one that
-        is larger than the whole room.
+        is larger than the whole room, or that changes a tuned model.
         """
-        room = self._settings.tuned_mb << 20
-        if delta.nbytes > room:
+        if self.is_tuned(base):  # opening it would wait for itself
             raise PlaygroundError(
-                f"What was tuned has {delta.nbytes / 2**20:,.0f} MiB and this app keeps "
+                "A tuned model cannot be tuned again; choose the model that it was made from."
+            )
+        room, size = self._settings.tuned_mb << 20, size_of(delta)
+        if size > room:
+            raise PlaygroundError(
+                f"What was tuned has {size / 2**20:,.0f} MiB and this app keeps "
                 f"{self._settings.tuned_mb} MiB for all visitors; download it, or choose a smaller "
                 "method such as lora."
             )
@@ -75,9 +83,10 @@ class TunedModels:
             own = [n for n, kept in self._kept.items() if owner and kept.owner == owner]
             for old in own[: max(0, len(own) - self._settings.tuned_each + 1)]:
                 self._drop(old)
-            while self._kept and self._nbytes() + delta.nbytes > room:
+            while self._kept and self._size + size > room:
                 self._drop(next(iter(self._kept)))
-            self._kept[name] = _Kept(delta, base, title, owner, self._clock())
+            self._kept[name] = _Kept(delta, base, title, owner, size, self._clock())
+            self._size += size
         return name
 
     def delta(self, name: str) -> Delta:
@@ -117,10 +126,10 @@ class TunedModels:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all deltas."""
+        """The bytes of all deltas, with what they say of themselves."""
         with self._lock:
             self._sweep()
-            return self._nbytes()
+            return self._size
 
     def __len__(self) -> int:
         with self._lock:
@@ -143,9 +152,6 @@ class TunedModels:
                 self._open.move_to_end(name)
             return self._open.get(name)
 
-    def _nbytes(self) -> int:
-        return sum(kept.delta.nbytes for kept in self._kept.values())
-
     def _sweep(self) -> None:
         """Drop what was idle for too long; the order of use is that of time."""
         oldest = self._clock() - 60 * self._settings.tuned_minutes
@@ -153,5 +159,15 @@ class TunedModels:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, name: str) -> None:
-        self._kept.pop(name, None)
+        if (kept := self._kept.pop(name, None)) is not None:
+            self._size -= kept.size
         self._open.pop(name, None)
+
+
+def size_of(delta: Delta) -> int:
+    """Return about how many bytes a delta takes: its tensors, its prompt, and its report.
+
+    A file may hold next to no tensors and a report of millions of characters.
+    """
+    told = json.dumps([delta.prompt.to_json(), dict(delta.report)])
+    return delta.nbytes + _TEXT_COST * len(told)

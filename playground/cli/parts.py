@@ -102,6 +102,19 @@ def check_folders(*paths: str | None) -> None:
             )
 
 
+def deltas_folder(options: argparse.Namespace) -> Path:
+    """Return the folder that --out names for deltas, checked before any work, as is --dev-shots."""
+    if options.dev_shots is not None and options.dev_shots < 0:
+        raise PlaygroundError(f"--dev-shots is {options.dev_shots}; it must be 0 or more.")
+    check_folders(options.out, options.json)
+    folder = Path(options.out).expanduser()
+    if folder.is_file():
+        raise PlaygroundError(
+            f"{shorten(options.out, 120)} is a file; give a folder for the deltas with --out."
+        )
+    return folder
+
+
 def score_rows(
     options: argparse.Namespace,
     scorer: Callable[[], Scorer],

@@ -10,7 +10,7 @@ from playground.cli.parts import (
     add_command,
     add_labelled_input,
     amount,
-    check_folders,
+    deltas_folder,
     labelled_rows,
     open_model,
     say,
@@ -21,7 +21,7 @@ from playground.prompts import Prompt
 
 if TYPE_CHECKING:
     from playground.tasks.evaluation import LabelledRows
-    from playground.tasks.tuning.pet import PetRecipe, Stage
+    from playground.tasks.tuning.pet import Doing, PetRecipe, Stage
 
 _EXAMPLES = """\
 examples:
@@ -32,7 +32,9 @@ examples:
 Every template of the card is tuned on --shots rows of each label. Weighed by their accuracy on as many
 dev rows, they label --unlabelled rows softly, whose own labels are not looked at, and a classifier on
 [CLS] learns from that (PET). With --generations the templates are tuned again on rows that others of them
-labelled, five times as many each time (iPET). Each stage is measured on the same other rows.
+labelled, five times as many each time (iPET). Each stage is measured on the same other rows. DIR gets
+the classifier's delta, and folders in it those of the templates; after a kill, or Ctrl-C, the same
+command goes on from there.
 """
 
 
@@ -64,7 +66,8 @@ def add(commands: Any) -> None:
     pet.add_argument(
         "--most", type=amount, default=2_000, metavar="N", help="rows to measure on (2,000)"
     )
-    pet.add_argument("--out", required=True, metavar="DIR", help="folder for the classifier")
+    pet.add_argument("--out", required=True, metavar="DIR", help="folder for the deltas")
+    pet.add_argument("--fresh", action="store_true", help="do not continue a stopped run")
     pet.add_argument("--json", metavar="FILE", help="write all numbers there too")
     pet.add_argument("--model", help="a shipped name, a hub id or a folder")
     pet.add_argument("--device", help="cpu, cuda, mps or auto")
@@ -77,11 +80,9 @@ def _pet(options: argparse.Namespace) -> None:
     prompt = Prompt.load(options.prompt)
     others = prompt.alternatives[: (options.templates or 8) - 1]
     prompt = replace(prompt, alternatives=others)
-    check_folders(options.out, options.json)
+    folder = deltas_folder(options)
     recipe = _recipe(options)
     labelled = labelled_rows(options, prompt)
-    from playground.engine.tuning.files import save_delta
-    from playground.tasks.tuning.card import delta_card
     from playground.tasks.tuning.pet import Stage, pet
     from playground.tasks.tuning.shots import draw_shots, set_apart
 
@@ -97,22 +98,35 @@ def _pet(options: argparse.Namespace) -> None:
         f"{len(unlabelled):,}; all is measured on {len(held_out):,} others."
     )
     prompting = open_model(options)
+    told = pet(
+        prompting, prompt, draw, unlabelled, held_out, recipe, folder=folder, fresh=options.fresh
+    )
     stages: list[Stage] = []
     what = ""
-    for told in pet(prompting, prompt, draw, unlabelled, held_out, recipe):
-        if isinstance(told, Stage):
-            stages.append(told)
-            say(f"{told.name}: {told.result.metrics.accuracy:.1%}")
-        elif told.what != what:
-            what = told.what
-            say(f"tuning {what}, {told.steps:,} steps")
-    last = stages[-1]
-    if last.delta is not None:
-        save_delta(last.delta, options.out, card=delta_card(last.delta))
-        say(f"The classifier is in {shorten(options.out, 120)}.")
+    try:
+        for one in told:
+            if isinstance(one, Stage):
+                stages.append(one)
+                say(f"{one.name}: {one.result.metrics.accuracy:.1%}")
+            elif one.what != what:
+                what = one.what
+                say(_begun(one))
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from here")
+        raise
+    say(f"The classifier is in {shorten(options.out, 120)}.")
     print(_text(stages, held_out))
     if options.json:
         write_json(options.json, _numbers(options, stages, held_out))
+
+
+def _begun(doing: Doing) -> str:
+    """Return what is said when a model is tuned: where it begins, or that it is done."""
+    if doing.step is None:
+        return f"{doing.what}: done by an earlier run"
+    if doing.resumed:
+        return f"{doing.what}: going on at step {doing.resumed:,} of {doing.steps:,}"
+    return f"tuning {doing.what}, {doing.steps:,} steps"
 
 
 def _recipe(options: argparse.Namespace) -> PetRecipe:

@@ -11,7 +11,7 @@ from playground.cli.parts import (
     add_command,
     add_labelled_input,
     amount,
-    check_folders,
+    deltas_folder,
     labelled_rows,
     open_model,
     progress_bar,
@@ -93,7 +93,9 @@ def _tune(options: argparse.Namespace) -> None:
     prompt = load_prompt(options.prompt)
     if options.template is not None:
         prompt = prompt.with_template(options.template)
-    _check(options)
+    if len(set(options.method)) < len(options.method):
+        raise PlaygroundError("--method names a method twice; name each once.")
+    out = deltas_folder(options)
     recipes = [_recipe(options, method) for method in options.method]
     labelled = labelled_rows(options, prompt)
     from playground.tasks.tuning.runs import best_of, with_result, zero_shot
@@ -114,9 +116,7 @@ def _tune(options: argparse.Namespace) -> None:
     for recipe in recipes:
         for draw in drawn.draws:
             if not stopped:
-                folder = _folder(options) / f"seed-{draw.seed}"
-                if len(recipes) > 1:
-                    folder = _folder(options) / recipe.method / f"seed-{draw.seed}"
+                folder = (out / recipe.method if len(recipes) > 1 else out) / f"seed-{draw.seed}"
                 one, stopped = _one(options, prompting, prompt, draw, recipe, folder)
                 found[recipe.method].append(one)
     with progress_bar() as (progress, _):
@@ -126,28 +126,10 @@ def _tune(options: argparse.Namespace) -> None:
             with progress_bar() as (progress, _):
                 own[k] = with_result(prompting, one, drawn.held_out, progress=progress)
         if own:
-            target = _folder(options) / method if len(recipes) > 1 else _folder(options)
-            _save_best(best_of(own), target)
+            _save_best(best_of(own), out / method if len(recipes) > 1 else out)
     print(_text(before, found, drawn.held_out))
     if options.json:
         write_json(options.json, _numbers(options, before, found, drawn.held_out, recipes))
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Raise PlaygroundError for options that cannot be, before any work is done."""
-    if len(set(options.method)) < len(options.method):
-        raise PlaygroundError("--method names a method twice; name each once.")
-    if options.dev_shots is not None and options.dev_shots < 0:
-        raise PlaygroundError(f"--dev-shots is {options.dev_shots}; it must be 0 or more.")
-    check_folders(options.out, options.json)
-    if _folder(options).is_file():
-        raise PlaygroundError(
-            f"{shorten(options.out, 120)} is a file; give a folder for the deltas with --out."
-        )
-
-
-def _folder(options: argparse.Namespace) -> Path:
-    return Path(options.out).expanduser()
 
 
 def _recipe(options: argparse.Namespace, method: str) -> Recipe:

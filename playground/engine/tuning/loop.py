@@ -23,6 +23,7 @@ from playground.engine.backbone import Backbone
 from playground.engine.encoding import Encoded
 from playground.engine.loading import weights_digest
 from playground.engine.tuning.delta import Delta
+from playground.engine.tuning.memory import peak_bytes
 from playground.engine.tuning.network import Network
 from playground.engine.tuning.recipe import Recipe
 from playground.errors import PlaygroundError
@@ -206,9 +207,8 @@ class Tuner:
     def estimate(self) -> Estimate:
         """Return time and memory that the run will take, from one pass over a batch, timed here.
 
-        Nothing is learned from it. Memory: the copy of the model, and for each tuned parameter its
-        gradient, two moments of Adam and the best value; activations as in Korthikanti et al. 2022,
-        section 4.1, in fp32. Time: without what is left out by early stopping.
+        Nothing is learned from it. Memory as in :func:`peak_bytes`. Time: without what is left out by
+        early stopping.
         """
         recipe, network = self.recipe, self.network
         size = min(recipe.batch_size, len(self._train))
@@ -224,15 +224,16 @@ class Tuner:
         looks = -(-recipe.steps // recipe.evaluate_every) if self._dev else 0
         tuned = sum(weight.numel() for weight in network.tuned.values())
         config, width = network.model.config, max(len(self._train[i]) for i in longest)
-        layers, heads, wide = (
-            int(getattr(config, name))
-            for name in ("num_hidden_layers", "num_attention_heads", "hidden_size")
+        total = peak_bytes(
+            recipe.method,
+            weights=sum(weight.numel() for weight in network.model.parameters()),
+            tuned=tuned,
+            layers=int(config.num_hidden_layers),
+            heads=int(config.num_attention_heads),
+            wide=int(config.hidden_size),
+            batch=size,
+            width=width,
         )
-        activations = 0
-        if recipe.method != "linear":
-            activations = 2 * layers * size * width * (34 * wide + 5 * heads * width)
-        copy = 4 * sum(weight.numel() for weight in network.model.parameters())
-        total = copy + 4 * 4 * tuned + activations
         return Estimate(tuned, total, recipe.steps * learning + looks * look)
 
     # ---- state of a run -------------------------------------------------------------------------
@@ -268,7 +269,7 @@ class Tuner:
         self.steps = [Step(**step) for step in about["steps"]]
         self.best_step = int(about["best_step"])
         place = self._backbone.device
-        self.best = {name: tensors[f"best/{name}"].to(place) for name in named}
+        self.best = {name: tensors[f"best/{name}"].to(place).clone() for name in named}
         self.network.restore({name: tensors[f"now/{name}"] for name in named})
         for name, weight in named.items():
             if f"exp_avg/{name}" in tensors:
@@ -289,10 +290,10 @@ class Tuner:
             group["lr"] = rate
         with self._drawn(step):
             loss = self._loss(self._batch(step))
-            self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(list(self.network.tuned.values()), _CLIP)
             self.optimizer.step()
+            self.optimizer.zero_grad()  # frees them: between steps they would only take room
         return float(loss.detach())
 
     def _loss(self, places: Sequence[int]) -> torch.Tensor:
@@ -323,10 +324,12 @@ class Tuner:
             step = Step(step.step, step.loss, step.learning_rate, accuracy, loss, better)
         elif not self._dev:
             step = Step(step.step, step.loss, step.learning_rate, best=True)
-        if step.best:
-            self.best_step = step.step
-            self.best = {n: w.detach().clone() for n, w in self.network.tuned.items()}
         self.steps.append(step)
+        if step.best:
+            self._keep_first()
+            for name, weight in self.network.tuned.items():  # in place: no second best beside it
+                self.best[name].copy_(weight.detach())
+            self.best_step = step.step
         return step
 
     def _measure(self, prompts: Sequence[Encoded]) -> tuple[float, float]:

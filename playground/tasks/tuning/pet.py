@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from playground.engine.tuning.recipe import METHODS, Recipe
 from playground.errors import PlaygroundError
 from playground.prompts import Prompt
 from playground.tasks.evaluation import LabelledRows, Result, ensemble, softmax
+from playground.tasks.tuning.keeping import KeptRun
 from playground.tasks.tuning.runs import measured
 from playground.tasks.tuning.shots import Draw, as_shots
 
@@ -81,11 +83,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Doing:
-    """A step of a run on the way to the next stage: what is being tuned, and how it goes."""
+    """A run on the way to the next stage: what is being tuned, in how many steps, and the last one.
+
+    resumed: the step at which an earlier run was left, 0 for none. step: None where that one had done
+    all of them.
+    """
 
     what: str
     steps: int
-    step: Step
+    resumed: int = 0
+    step: Step | None = None
 
 
 def pet(
@@ -95,11 +102,16 @@ def pet(
     unlabelled: Sequence[Mapping[str, str]],
     held_out: LabelledRows,
     recipe: PetRecipe,
+    *,
+    folder: Path | None = None,
+    fresh: bool = False,
 ) -> Iterator[Stage | Doing]:
     """Yield each stage of PET with all templates of ``prompt``, and each step between them.
 
     ``draw`` has the labelled rows, and a dev set, by which members are weighed and steps are chosen. The
-    held-out rows are only measured on. Raises PlaygroundError without a dev set, or with one template.
+    held-out rows are only measured on. folder: gets the classifier's delta, each member's in a folder
+    of its own, and what it takes to go on (:class:`KeptRun`) unless ``fresh``; a run that was killed
+    ends in the same bytes. Raises PlaygroundError without a dev set, or with one template.
     """
     prompts = [prompt.with_template(template) for template in prompt.templates]
     if draw.dev is None:
@@ -108,7 +120,7 @@ def pet(
         raise PlaygroundError(
             f"PET takes several templates and the prompt {prompt.name} has one; add another to its card."
         )
-    run = _Run(prompting, draw, unlabelled, held_out, recipe)
+    run = _Run(prompting, draw, unlabelled, held_out, recipe, folder, fresh)
     before = [measured(prompting, own, held_out, own.template.source) for own in prompts]
     yield Stage("zero-shot", ensemble(before, held_out.gold), tuple(before))
     plain = [as_shots(draw.train)] * len(prompts)
@@ -119,7 +131,7 @@ def pet(
     shares = soft_labels([m.scores for m in members], [m.weight for m in members])
     train = as_shots(draw.train)
     both = Shots((*train.rows, *unlabelled), np.concatenate([train.targets, shares]))
-    delta = yield from run.tuned("classifier", prompt, both, recipe.last)
+    delta = yield from run.tuned("classifier", prompt, both, recipe.last, folder)
     result = measured(prompting.tuned(delta), delta.prompt, held_out, "classifier")
     yield Stage("classifier", result, rows=len(both), delta=delta)
 
@@ -144,20 +156,30 @@ class _Run:
         unlabelled: Sequence[Mapping[str, str]],
         held_out: LabelledRows,
         recipe: PetRecipe,
+        folder: Path | None = None,
+        fresh: bool = False,
     ) -> None:
         self.prompting, self.draw, self.recipe = prompting, draw, recipe
         self.unlabelled, self.held_out = list(unlabelled), held_out
+        self.folder, self.fresh = folder, fresh
 
     def tuned(
-        self, what: str, prompt: Prompt, train: Shots, recipe: Recipe
+        self, what: str, prompt: Prompt, train: Shots, recipe: Recipe, folder: Path | None
     ) -> Generator[Stage | Doing, None, Delta]:
-        """Tune one model, telling its steps; return its delta."""
+        """Tune one model from where it was left in ``folder``, telling its steps; return its delta."""
         dev = as_shots(self.draw.dev) if self.draw.dev is not None else None
         own = replace(recipe, seed=self.draw.seed)
         tuner = Tuner(self.prompting.backbone, prompt, train, dev, recipe=own)
-        for step in tuner.run():
-            yield Doing(what, own.steps, step)
-        return tuner.delta()
+        run = KeptRun(tuner, folder, fresh=self.fresh)
+        if run.known:
+            yield Doing(what, own.steps, own.steps)
+        try:
+            for step in run.run():
+                yield Doing(what, own.steps, run.resumed, step)
+        except KeyboardInterrupt:
+            run.save_state()
+            raise
+        return run.finish().delta
 
     def members(
         self, name: str, prompts: Sequence[Prompt], sets: Sequence[Shots]
@@ -165,9 +187,10 @@ class _Run:
         """Tune every template on its own set and tell the stage; return the members."""
         found: list[Member] = []
         results: list[Result] = []
-        for prompt, train in zip(prompts, sets, strict=True):
+        for number, (prompt, train) in enumerate(zip(prompts, sets, strict=True), start=1):
             what = f"{name}: {prompt.template.source}"
-            delta = yield from self.tuned(what, prompt, train, self.recipe.member)
+            own = self.folder / name.replace(" ", "-") / str(number) if self.folder else None
+            delta = yield from self.tuned(what, prompt, train, self.recipe.member, own)
             model = self.prompting.tuned(delta)
             scores = model.classify(self.unlabelled, delta.prompt, words=False)
             if scores.errors:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from transformers import AutoModelForMaskedLM
 
 from playground import PlaygroundError
 from playground.engine.tuning.loop import Shots, cross_entropy
@@ -137,27 +138,41 @@ def test_soft_vectors_begin_as_words_when_asked(tuner_of, open_model):
     assert torch.equal(tuner.delta().tensors["soft"][: len(ids)], table[ids][:3])
 
 
-def test_lora_begins_as_no_change_and_is_peft_s(tuner_of, folder_of):
-    tuner = tuner_of("lora", rank=4, alpha=8.0)
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_lora_begins_as_no_change(kind, tuner_of, open_model):
+    tuner = tuner_of("lora", kind=kind)
+    for name, weight in tuner.network.tuned.items():
+        assert bool((weight == 0).all()) == name.endswith(".b")
+    tuner.network.train(False)
+    with torch.no_grad():
+        found = tuner.network.log_probs(tuner._train)
+    expected = open_model(kind).classify(tuner._rows[0].rows, tuner.prompt).label_scores
+    torch.testing.assert_close(found.double(), torch.tensor(expected), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers"), [("bert", ["query", "value"]), ("distilbert", ["q_lin", "v_lin"])]
+)
+def test_lora_is_the_scaled_product_added_to_query_and_value(kind, layers, tuner_of, folder_of):
+    """W + alpha / rank · B A in a plain model of transformers (Hu et al. 2022, equation 3)."""
+    tuner = tuner_of("lora", kind=kind, rank=4, alpha=8.0)
     torch.manual_seed(1)
     values = {name: torch.randn_like(weight) * 0.1 for name, weight in tuner.network.tuned.items()}
     tuner.network.restore(values)
     tuner.network.train(False)
     with torch.no_grad():
         found = tuner.network.log_probs(tuner._train)
-    peft = pytest.importorskip("peft")
-    from transformers import AutoModelForMaskedLM
-
-    model = AutoModelForMaskedLM.from_pretrained(folder_of("bert"))
-    peft.inject_adapter_in_model(peft.LoraConfig(r=4, lora_alpha=8), model)
+    model = AutoModelForMaskedLM.from_pretrained(folder_of(kind)).eval()
+    plain = [n for n, _ in model.named_modules() if n.rpartition(".")[2] in layers]
+    assert len(plain) == 2 * 2
+    assert sorted(values) == sorted(f"{name}.{part}" for name in plain for part in "ab")
+    columns = tuner.network._words
     with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_" in name:
-                layer, _, part = name.partition(".lora_")
-                weight.copy_(values[f"{layer}.{part[0].lower()}"])
-        columns = tuner.network._words
+        for name in plain:
+            change = 8.0 / 4 * values[f"{name}.b"] @ values[f"{name}.a"]  # (O, r) @ (r, I)
+            model.get_submodule(name).weight.add_(change)
         for prompt, expected in zip(tuner._train, found, strict=True):
-            logits = model.eval()(torch.tensor([prompt.ids])).logits[0, prompt.mask_positions[0]]
+            logits = model(torch.tensor([prompt.ids])).logits[0, prompt.mask_positions[0]]
             p = logits.softmax(-1)[columns]
             labels = torch.stack([p[:2].mean(), p[2:].mean()])
             torch.testing.assert_close(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from playground import PlaygroundError
+from playground.engine.tuning.files import load_delta
 from playground.engine.tuning.recipe import Recipe
 from playground.tasks.evaluation import LabelledRows
 from playground.tasks.tuning.pet import (
@@ -81,6 +82,36 @@ def test_the_stages_follow_each_other_and_learn(told):
     tuned = {one.what for one in steps if isinstance(one, Doing)}
     assert "templates: {text} It was {mask}." in tuned
     assert len(tuned) == 3 + 3 + 1
+
+
+def test_what_is_done_in_a_folder_is_read_and_other_rows_start_anew(model, rows, prompt, tmp_path):
+    short = PetRecipe(
+        Recipe(steps=4, evaluate_every=2, learning_rate=3e-3),
+        Recipe(method="cls", steps=4, evaluate_every=2, batch_size=16),
+    )
+    drawn = draw_shots(rows, shots=4)
+    unlabelled, held_out = set_apart(drawn.held_out, 32)
+
+    def run(unlabelled=unlabelled, **options):
+        told = pet(
+            model, prompt, drawn.draws[0], unlabelled, held_out, short, folder=tmp_path, **options
+        )
+        steps = list(told)
+        done = {one.what for one in steps if isinstance(one, Doing) and one.step is None}
+        return steps[-1], len(done)
+
+    first, known = run()
+    assert known == 0
+    assert load_delta(tmp_path).digest == first.delta.digest
+    assert [load_delta(tmp_path / "templates" / k).method for k in "123"] == ["whole"] * 3
+    again, known = run()
+    assert known == 4
+    assert again.delta.digest == first.delta.digest
+    assert (again.result.probabilities == first.result.probabilities).all()
+    assert run(fresh=True)[1] == 0
+    other, known = run(unlabelled[1:])
+    assert known == 3  # the templates; the classifier has other rows
+    assert (first.delta.report["rows"], other.delta.report["rows"]) == (40, 39)
 
 
 def test_the_ensemble_is_weighed_by_dev_accuracy(told):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +17,9 @@ from playground.engine.tuning.files import WEIGHTS, load_delta
 from playground.engine.tuning.recipe import Recipe
 from playground.tasks.evaluation import Candidate, Result, evaluate
 from playground.tasks.metrics import measure
-from playground.tasks.tuning import runs
+from playground.tasks.tuning import keeping
+from playground.tasks.tuning.keeping import NOTE, STATE
 from playground.tasks.tuning.runs import (
-    NOTE,
     SeedResult,
     SeedRun,
     best_of,
@@ -31,7 +31,6 @@ from playground.tasks.tuning.runs import (
 from playground.tasks.tuning.shots import draw_shots
 
 RECIPE = Recipe(method="bias", steps=4, evaluate_every=2, batch_size=4)
-STATE = ".state.safetensors"
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_a_stopped_run_keeps_its_best_and_goes_on_to_the_same_end(start, tmp_pat
     ).read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other"])
+@pytest.mark.parametrize("damage", ["flip", "weight", "cut", "empty", "other"])
 def test_a_damaged_state_starts_anew(start, tmp_path, damage):
     run = start()
     steps = run.run()
@@ -96,8 +95,12 @@ def test_a_damaged_state_starts_anew(start, tmp_path, damage):
     data = bytearray(path.read_bytes())
     if damage == "flip":
         data[20] ^= 255
+    elif damage == "weight":  # safetensors reads it without a word
+        data[-1] ^= 1
     path.write_bytes(
-        {"flip": data, "cut": data[: len(data) // 2], "empty": b"", "other": b"{}"}[damage]
+        {"flip": data, "weight": data, "cut": data[: len(data) // 2], "empty": b"", "other": b"{}"}[
+            damage
+        ]
     )
     assert start().resumed == 0
 
@@ -112,7 +115,7 @@ def test_a_damaged_note_or_delta_is_done_again(start, tmp_path, text):
 
 
 def test_a_run_saves_its_state_on_the_way(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(keeping, "_SAVE_SECONDS", 0.0)
     run = start()
     steps = run.run()
     for _ in range(4):
@@ -120,48 +123,33 @@ def test_a_run_saves_its_state_on_the_way(start, tmp_path, monkeypatch):
     assert start().resumed == 3
 
 
-_KILLED = """
-import sys
-from pathlib import Path
-import numpy as np
-from playground import Prompt, Prompting
-from playground.engine.tuning.recipe import Recipe
-from playground.tasks.evaluation import LabelledRows
-from playground.tasks.tuning import runs
-from playground.tasks.tuning.shots import draw_shots
-runs._SAVE_SECONDS = 0.0
-rows = [{"text": f"A {word} thing number {k}."} for word in ("good", "bad") for k in range(20)]
-labelled = LabelledRows("rows", ("positive", "negative"), rows, np.array([0] * 20 + [1] * 20))
-draw = draw_shots(labelled, shots=4).draws[0]
-recipe = Recipe(method="soft", steps=int(sys.argv[2]), evaluate_every=2, batch_size=4)
-prompt = Prompt.load("sentiment").with_template("{text} {soft:2} It was {mask}.")
-run = runs.SeedRun(Prompting(threads=1), prompt, draw, recipe, Path(sys.argv[1]))
-print("at", run.resumed, flush=True)
-for step in run.run():
-    print("step", step.step, flush=True)
-"""
+def test_ctrl_c_waits_for_the_end_of_a_step(start, tmp_path, monkeypatch):
+    whole = start("whole")
+    list(whole.run())
+    expected = whole.finish()
+    run = start()
+    learn = run.tuner._learn
+
+    def pressed(step, rate):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return learn(step, rate)
+
+    monkeypatch.setattr(run.tuner, "_learn", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        list(run.run())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert run.tuner.step == 2
+    assert run.finish().delta.report["steps"] == 2
+    again = start()
+    assert again.resumed == 2
+    list(again.run())
+    assert again.finish().delta.digest == expected.delta.digest
 
 
-def test_a_killed_run_goes_on(tmp_path):
-    folder = tmp_path / "run"
-    command = [sys.executable, "-c", _KILLED, str(folder), "100000"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ.copy())
-    try:
-        for line in running.stdout:
-            if line == "step 4\n":
-                break
-    finally:
-        running.kill()
-        running.wait()
-    assert not list(folder.glob("README.md"))
-    again = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ.copy())
-    try:
-        first = again.stdout.readline().split()
-    finally:
-        again.kill()
-        again.wait()
-    assert first[0] == "at"
-    assert int(first[1]) >= 3
+def test_a_run_in_another_thread_leaves_signals_alone(start):
+    with ThreadPoolExecutor(1) as threads:
+        assert len(threads.submit(lambda: list(start().run())).result()) == 5
 
 
 def test_zero_shot_is_what_eval_gives(model, prompt, labelled):
