@@ -218,7 +218,7 @@ def _ended(found: Watched) -> str:
     )
     seed = f"Seed {best.seed} is the one to use: " if len(found.outcomes) > 1 else ""
     return (
-        f"{stopped} after step {steps}. {seed}step <b>{best.report.get('best_step', 0)}</b> was kept "
+        f"{stopped} after step {steps}. {seed}{'step' if seed else 'Step'} <b>{best.report.get('best_step', 0)}</b> was kept "
         f"({chosen}), a change of <b>{size(best.nbytes)}</b>."
     )
 
@@ -277,7 +277,7 @@ def _result(result: Result, found: Watched, own: Outcome | None = None) -> str:
         if against.real:
             verdict = "really better" if against.difference > 0 else "really worse"
         test = (
-            f"<b>{verdict}</b>: {against.difference * 100:+.1f} points "
+            f"<b>{verdict}</b><br>{against.difference * 100:+.1f} points "
             f'<span class="pp-small">p {against.p_value:.3f}</span>'
         )
     best = own is not None and own is found.best and len(found.outcomes) > 1

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from playground.app.markup import esc, percent
 from playground.engine.tuning.loop import Step
 
-_WIDE, _LEFT, _RIGHT = 480, 52, 12
-_LOSS, _SHARE = (16, 138), (172, 282)  # top and bottom of the two pictures
-_HIGH = 322
+_WIDE, _LEFT, _RIGHT = 640, 62, 14
+_LOSS, _SHARE = (20, 140), (176, 296)  # top and bottom of the two pictures
+_HIGH = 336
 _MOST_DRAWN = 400  # points of a line; more are finer than a pixel
 
 
@@ -47,7 +47,7 @@ def curve(
     elif any(s.step for s in steps):
         parts.append(_note("no dev rows: the last step is kept"))
     return (
-        f'<svg class="pp-curve" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
+        f'<svg class="pp-curve pp-tuning" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
         f'aria-label="{esc(_said(steps, looks))}">{"".join(parts)}</svg>'
         f'<p class="pp-legend pp-keys"><span><span class="pp-key pp-key-train"></span>rows of the step</span>'
         f'<span><span class="pp-key pp-key-held"></span>dev rows</span>'

@@ -11,7 +11,7 @@ from playground import resources
 from playground.app import figures, nli_view, pair_table
 from playground.app.bars import svg
 from playground.app.markup import markdown, notice
-from playground.app.model_names import link_notice, named
+from playground.app.model_names import link_notice, named, shown_name
 from playground.app.registry import Registry
 from playground.app.session import (
     Halt,
@@ -110,9 +110,8 @@ def judged(
 ) -> tuple[str, str]:
     """Return the HTML of the classifier's verdict and of the cloze prompt's."""
     scores = one_pair(registry, classifier, premise, hypothesis)
-    prompting = registry.get(model)
-    found = ask_cloze(prompting, premise, hypothesis)
-    return nli_view.verdict(scores), nli_view.cloze(found, prompting.backbone.name)
+    found = ask_cloze(registry.get(model), premise, hypothesis)
+    return nli_view.verdict(scores), nli_view.cloze(found, shown_name(registry, model))
 
 
 def one_pair(registry: Registry, classifier: str, premise: str, hypothesis: str) -> Scores:

@@ -99,7 +99,7 @@ def build_train(
                 elem_id="train-method",
             )
             with gr.Row(elem_classes="pp-numbers"):
-                shots = _number("Rows of each label", _START["shots"], "train-shots", caps[1])
+                shots = _number("Shots", _START["shots"], "train-shots", caps[1], " a label")
                 steps = _number("Steps", _START["steps"], "train-steps", caps[0])
                 seeds = _number("Seeds", _START["seeds"], "train-seeds", caps[2])
             with gr.Accordion("More choices", open=False, elem_id="train-more"):
@@ -139,7 +139,8 @@ def build_train(
                 code = gr.Code(
                     language="python", label="Python", interactive=False, elem_id="train-code"
                 )
-                renew = gr.Button("Write it again", size="sm", elem_id="train-renew")
+                with gr.Row(elem_classes="pp-exports"):
+                    renew = gr.Button("Write it again", size="sm", elem_id="train-renew")
     # ---- the folded panels "What if? Classic mistakes" and "The race from zero to few shots" come here ----
 
     boxes = [source, typed, measured_on, method, shots, steps, seeds, seed, batch, rate, patience]
@@ -348,8 +349,8 @@ def _wire_form(
     )
 
 
-def _number(label: str, value: object, name: str, most: int) -> gr.Number:
-    return gr.Number(value, label=label, info=f"1 to {most:,}", min_width=90, elem_id=name)
+def _number(label: str, value: object, name: str, most: int, told: str = "") -> gr.Number:
+    return gr.Number(value, label=label, info=f"1 to {most:,}{told}", min_width=90, elem_id=name)
 
 
 def _chooser(registry: Registry) -> str:

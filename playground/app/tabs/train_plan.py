@@ -79,7 +79,7 @@ class Choices:
 def plan_of(registry: Registry, chosen: Choices, inputs: Inputs) -> Plan:
     """Return the training that the boxes ask for; raises PlaygroundError for what cannot be."""
     caps = registry.settings.tune_caps
-    if chosen.method not in METHODS:
+    if not isinstance(chosen.method, str) or chosen.method not in METHODS:
         raise PlaygroundError(
             f"There is no method {shorten(chosen.method)}; choose one of {', '.join(METHODS)}."
         )
@@ -91,7 +91,7 @@ def plan_of(registry: Registry, chosen: Choices, inputs: Inputs) -> Plan:
     if chosen.source == TYPED:
         draws, held_out = _typed(registry, chosen, prompt, seeds, caps[1])
         return Plan(tuned, recipe, draws, before, held_out)
-    shots = whole(chosen.shots, "Rows of each label", caps[1])
+    shots = whole(chosen.shots, "Shots", caps[1])
     labelled = _rows(registry, chosen, chosen.source, prompt)
     drawn = draw_shots(labelled, shots=shots, seeds=seeds, most=MOST_HELD_OUT)
     return Plan(tuned, recipe, drawn.draws, before, drawn.held_out)
@@ -123,10 +123,16 @@ def whole(value: Any, name: str, most: int, *, least: int = 1) -> int:
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if fits and value == int(value) and least <= value <= most:
         return int(value)
-    shown = "empty" if value is None else shorten(value)
     raise PlaygroundError(
-        f"{name} is {shown}; it must be a whole number from {least:,} to {most:,}."
+        f"{name} is {_told(value)}; it must be a whole number from {least:,} to {most:,}."
     )
+
+
+def _told(value: Any) -> str:
+    """Return a value for an error: a number as it is, anything else in quotes."""
+    if value is None:
+        return "empty"
+    return shorten(value).strip('"') if isinstance(value, int | float) else shorten(value)
 
 
 def _rate(value: Any) -> float | None:
@@ -135,7 +141,7 @@ def _rate(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
         return float(value)
     raise PlaygroundError(
-        f"The learning rate is {shorten(value)}; it must be above 0 and at most 1, or empty for the "
+        f"The learning rate is {_told(value)}; it must be above 0 and at most 1, or empty for the "
         "method's own."
     )
 

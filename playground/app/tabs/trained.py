@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -24,10 +24,21 @@ from playground.app.train_view import Asked
 from playground.engine.tuning.delta import Delta
 from playground.engine.tuning.files import delta_bytes, delta_from_bytes
 from playground.errors import PlaygroundError
+from playground.prompts import Prompt
 from playground.tasks.tuning.card import delta_card
 from playground.tasks.tuning.watched import Watched
 
 NONE_YET = "Nothing has been trained on this page yet, or it is gone; press Train, or open a file."
+_REPORTED = (
+    "recipe",
+    "rows",
+    "dev_rows",
+    "steps",
+    "best_step",
+    "dev_accuracy",
+    "start_dev_accuracy",
+)
+_NUMBERS = ("batch_size", "seed", "learning_rate")
 Names = tuple[str, ...]  # what this page has put into its own model picker
 
 
@@ -73,6 +84,20 @@ def keep(registry: Registry, delta: Delta, base: str, owner: str) -> str:
     return registry.tuned.keep(delta, base=base, title=train_view.title(delta), owner=owner)
 
 
+def titled(registry: Registry, names: Names) -> list[tuple[str, str]]:
+    """Return the titles and names of a page's tuned models that are still there, no title twice."""
+    found: list[tuple[str, str]] = []
+    count: dict[str, int] = {}
+    for name in names:
+        try:
+            title = registry.tuned.title(name)
+        except PlaygroundError:
+            continue  # it is gone, and is offered no longer
+        count[title] = count.get(title, 0) + 1
+        found.append((title if count[title] == 1 else f"{title} ({count[title]})", name))
+    return found
+
+
 def asked_of(registry: Registry, name: str, inputs: Inputs) -> tuple[Asked, ...]:
     """Return what the text of Classify gets before and after tuning; nothing where that cannot be said."""
     try:
@@ -112,7 +137,7 @@ def from_file(registry: Registry, content: str, model: str) -> tuple[Delta, str]
         data = base64.b64decode(content.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         raise PlaygroundError("The file did not arrive whole; open it again.") from None
-    delta = delta_from_bytes(data)
+    delta = _bare(delta_from_bytes(data))
     base = base_of(registry, model)
     tuned = registry.get(base).tuned(delta)
     row = dict.fromkeys(delta.prompt.template.fields, "A film.")
@@ -122,6 +147,19 @@ def from_file(registry: Registry, content: str, model: str) -> tuple[Delta, str]
             "The file's numbers break the model: it scores a plain text with none; get the file again."
         )
     return delta, base
+
+
+def _bare(delta: Delta) -> Delta:
+    """Return a delta without what nobody reads of it, which the store's cap would not count."""
+    if len(delta.base) > 500 or not delta.base.isprintable():
+        raise PlaygroundError("The file names no model that it was tuned on; get it again.")
+    prompt, report = delta.prompt, {n: delta.report[n] for n in _REPORTED if n in delta.report}
+    numbers = {n: v for n, v in report.get("recipe", {}).items() if n in _NUMBERS}
+    return replace(
+        delta,
+        prompt=Prompt(prompt.template, prompt.verbalizer, prompt.scoring),
+        report={**report, "recipe": numbers},
+    )
 
 
 def build_results() -> Results:
@@ -156,13 +194,7 @@ def wire_results(
     pickers = [model, *(column.boxes[2] for column in compare.columns)]
 
     def offered(names: Names) -> list[Any]:
-        found: list[Any] = list(registry.settings.model_choices)
-        for name in names:
-            try:
-                found.append((registry.tuned.title(name), name))
-            except PlaygroundError:
-                continue  # it is gone, and is offered no longer
-        return found
+        return [*registry.settings.model_choices, *titled(registry, names)]
 
     @said_in(parts.told)
     def use(kept: Kept | None, mine: Names, *values: str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -76,10 +76,7 @@ def unseen(labelled: LabelledRows, typed: LabelledRows) -> LabelledRows:
     return part_of(labelled, places)
 
 
-def _split(line: str, places: dict[str, int]) -> tuple[int | None, str]:
-    """Return a line's place and text; a label may hold a colon itself, so the longest one counts."""
-    for name in sorted(places, key=len, reverse=True):
-        head, rest = line.strip()[: len(name)], line.strip()[len(name) :].lstrip()
-        if head.lower() == name and rest[:1] in (":", "："):
-            return places[name], rest[1:].strip()
-    return None, ""
+def _split(line: str, places: Mapping[str, int]) -> tuple[int | None, str]:
+    """Return a line's place, None for no label of the prompt, and its text; no label holds a colon."""
+    label, _, text = line.replace("\uff1a", ":", 1).partition(":")
+    return places.get(label.strip().lower()), text.strip()
