@@ -104,8 +104,8 @@ def estimate(found: Estimate, seeds: int, total: int) -> str:
     of = f" ({percent(share)} of the model's)" if share < 1 else ""
     runs = f"{seeds} seeds take" if seeds > 1 else "It takes"
     return (
-        f'<p class="pp-caption"><b>{found.parameters:,} parameters</b>{of} are tuned. {runs} about '
-        f"<b>{duration(found.seconds * seeds)}</b> and <b>{size(found.nbytes)}</b> of memory here, and the "
+        f'<p class="pp-caption"><b>{found.parameters:,} parameters</b>{of} are tuned. {runs} '
+        f"{about(found.seconds * seeds)} and <b>{size(found.nbytes)}</b> of memory here, and the "
         "time to measure.</p>"
     )
 
@@ -149,13 +149,21 @@ def duration(seconds: float) -> str:
     return f"{seconds:,.0f} s" if seconds < 100 else f"{seconds / 60:,.0f} min"
 
 
+def about(seconds: float) -> str:
+    """Return an estimated time: about 8 s."""
+    said = duration(seconds)
+    return f"<b>{said}</b>" if seconds < 1 else f"about <b>{said}</b>"
+
+
 def size(nbytes: int) -> str:
-    """Return bytes as people say them: 800 bytes, 12 KiB, 6.4 MiB."""
+    """Return bytes as people say them: 800 bytes, 12 KiB, 6.4 MiB, 1.2 GiB."""
     if nbytes < 1 << 10:
         return f"{nbytes} bytes"
     if nbytes < 1 << 20:
         return f"{nbytes / 2**10:,.0f} KiB"
-    return f"{nbytes / 2**20:,.3g} MiB"
+    if nbytes < 100 << 20:
+        return f"{nbytes / 2**20:.3g} MiB"
+    return f"{nbytes / 2**20:,.0f} MiB" if nbytes < 1 << 30 else f"{nbytes / 2**30:.1f} GiB"
 
 
 # ---- parts ----------------------------------------------------------------------------------
@@ -184,6 +192,8 @@ def _state(found: Watched) -> str:
     done, total = found.rows
     if found.doing == "zero-shot":
         return f"Measuring the prompt before tuning: {done:,} of {total:,} held-out rows."
+    if found.doing == "measuring" and not total:
+        return f"{which}keeping the best step."
     if found.doing == "measuring":
         return f"{which}measuring what was kept: {done:,} of {total:,} held-out rows."
     if found.doing == "done":
@@ -196,7 +206,7 @@ def _state(found: Watched) -> str:
     dev = ""
     if kept is not None and kept.dev_accuracy is not None:
         dev = f" · best on dev <b>{percent(kept.dev_accuracy)}</b> at step {kept.step}"
-    left = "" if found.left is None else f" · about <b>{duration(found.left)}</b> left"
+    left = "" if found.left is None else f" · {about(found.left)} left"
     return (
         f"{which}step <b>{step.step}</b> of {plan.recipe.steps}{loss}{dev} · learning rate "
         f"{step.learning_rate:.1e}{left}"
