@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from playground.app.markup import esc, percent
 from playground.engine.tuning.loop import Step
 
-_WIDE, _LEFT, _RIGHT = 640, 62, 14
+_WIDE, _LEFT, _RIGHT = 560, 62, 12
 _LOSS, _SHARE = (20, 140), (176, 296)  # top and bottom of the two pictures
 _HIGH = 336
 _MOST_DRAWN = 400  # points of a line; more are finer than a pixel

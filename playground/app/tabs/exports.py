@@ -48,16 +48,14 @@ def export_row(registry: Registry, inputs: list, told: gr.HTML) -> gr.Code:
         prompt = chosen.prompt()
         row = chosen.row(prompt)
         rows = [next(iter(row.values()))] if len(row) == 1 else [row]
-        program = prompt.to_python(
-            rows,
-            model=named(registry, chosen.model) or None,
-            tuned=tuned_file(registry, chosen.model),
-        )
-        program += f"\n# on a file: {tables.command_line(prompt)}\n"
+        tuned = tuned_file(registry, chosen.model)
+        program = prompt.to_python(rows, model=named(registry, chosen.model) or None, tuned=tuned)
+        program += f"\n# on a file: {tables.command_line(prompt, tuned)}\n"
+        said = f"Copied. It opens {tuned}, which Train downloads." if tuned else "Copied."
         return {
             payload: program,
             code: gr.update(value=program, visible=True),
-            told: notice("Copied."),
+            told: notice(said),
         }
 
     @said_in(told)

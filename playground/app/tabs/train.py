@@ -45,7 +45,8 @@ from playground.tasks.tuning.watched import Watched, watch
 
 log = logging.getLogger("playground")
 _WAIT = 0.5  # seconds between two looks at the line
-_START = {"method": "lora", "shots": 16, "steps": 60, "seeds": 1}
+_METHOD = "lora"
+_START = (60, 16, 1)  # steps, shots, seeds
 _TYPED_ROWS = """\
 positive: A warm and funny evening.
 negative: Two hours that I want back."""
@@ -62,6 +63,7 @@ def build_train(
 ) -> None:
     """Build the tab inside the current Blocks context and wire it."""
     caps = registry.settings.tune_caps
+    start = dict(zip(("steps", "shots", "seeds"), map(min, _START, caps), strict=True))
     own_sets = [(shown, name) for name, shown in SETS.items()]
     with gr.Row(elem_classes="pp-columns", elem_id="train"):
         with gr.Column(scale=4, min_width=280):
@@ -70,7 +72,7 @@ def build_train(
                 [*own_sets, OPEN_ROWS, TYPED],
                 value="reviews",
                 label="Rows",
-                info="A few of each label are drawn to tune on, as many to choose the best step by.",
+                info="A few of each label, the shots, are drawn to tune on, and as many to choose the best step by.",
                 elem_id="train-source",
             )
             typed = gr.Textbox(
@@ -93,15 +95,15 @@ def build_train(
             )
             method = gr.Radio(
                 list(METHODS_SAID),
-                value=_START["method"],
+                value=_METHOD,
                 label="Method",
-                info=METHODS_SAID[str(_START["method"])],
+                info=METHODS_SAID[_METHOD],
                 elem_id="train-method",
             )
             with gr.Row(elem_classes="pp-numbers"):
-                shots = _number("Shots", _START["shots"], "train-shots", caps[1], " a label")
-                steps = _number("Steps", _START["steps"], "train-steps", caps[0])
-                seeds = _number("Seeds", _START["seeds"], "train-seeds", caps[2])
+                shots = _number("Shots", start["shots"], "train-shots", caps[1])
+                steps = _number("Steps", start["steps"], "train-steps", caps[0])
+                seeds = _number("Seeds", start["seeds"], "train-seeds", caps[2])
             with gr.Accordion("More choices", open=False, elem_id="train-more"):
                 with gr.Row(elem_classes="pp-numbers"):
                     seed = gr.Number(
@@ -130,18 +132,19 @@ def build_train(
             chooser = gr.HTML(_chooser(registry), elem_id="train-file", js_on_load=actions_js())
         with gr.Column(scale=6, min_width=280, elem_classes="pp-panel"):
             parts = build_results()
-            parts.result.value = train_view.idle(str(_START["method"]), int(_START["steps"]), 2)
+            parts.result.value = train_view.idle(_METHOD, start["steps"], 2)
             with gr.Accordion("The rows that were drawn", open=False, elem_id="train-rows"):
                 drawn = gr.HTML(_NO_ROWS, elem_id="train-drawn")
             with gr.Accordion(
-                "The same in Python and on the command line", open=False, elem_id="train-python"
+                "The same as a program", open=False, elem_id="train-python"
             ) as code_fold:
                 code = gr.Code(
                     language="python", label="Python", interactive=False, elem_id="train-code"
                 )
                 with gr.Row(elem_classes="pp-exports"):
                     renew = gr.Button("Write it again", size="sm", elem_id="train-renew")
-    # ---- the folded panels "What if? Classic mistakes" and "The race from zero to few shots" come here ----
+    # ---- here, across both columns: the folded panels "What if? Classic mistakes", build_mistakes(...), and
+    # ---- "The race from zero to few shots", build_race(registry)
 
     boxes = [source, typed, measured_on, method, shots, steps, seeds, seed, batch, rate, patience]
     inputs = [*boxes, *evaluate.rows, *classify.inputs]
@@ -208,8 +211,8 @@ async def trained(
     if found is None:
         return
     own = replace(found, delta=None)  # a page keeps numbers; the delta lies in the store alone
+    yield train_view.report(own), own  # its numbers stay, should there be no room to keep it
     if found.delta is None:
-        yield train_view.report(own), own
         return
     name = keep(registry, found.delta, base, owner)
     bars = await asyncio.to_thread(asked_of, registry, name, inputs)
@@ -234,22 +237,25 @@ def _wire_run(
         halt = Halt()
         yield {
             parts.told: notice(""),
-            parts.kept: None,
             halting: halt,
             stop: gr.update(visible=True),
             go: gr.update(interactive=False),
-            **parts.shown(False),
         }
-        if kept is not None and kept.name not in (mine or ()):
-            registry.tuned.forget([kept.name])  # nothing on the page leads to it any more
         ended: Updates = {}
-        told = False
+        begun = told = False
         try:
             chosen, own = split(values)
             steps = trained(registry, chosen, own, halt, request.session_hash or "")
             async with aclosing(steps):
                 async for html, state in steps:
                     updates: Updates = {parts.result: html}
+                    if (
+                        not begun
+                    ):  # what was wrong with a box would have been said: the old one goes
+                        begun = True
+                        updates |= {parts.kept: None, **parts.shown(False)}
+                        if kept is not None and kept.name not in (mine or ()):
+                            registry.tuned.forget([kept.name])  # nothing leads to it any more
                     if isinstance(state, Kept):
                         ended = {parts.kept: state, **parts.shown(True)}
                     elif state is not None and not told and state.estimate is not None:
@@ -349,8 +355,8 @@ def _wire_form(
     )
 
 
-def _number(label: str, value: object, name: str, most: int, told: str = "") -> gr.Number:
-    return gr.Number(value, label=label, info=f"1 to {most:,}{told}", min_width=90, elem_id=name)
+def _number(label: str, value: object, name: str, most: int) -> gr.Number:
+    return gr.Number(value, label=label, info=f"1 to {most:,}", min_width=90, elem_id=name)
 
 
 def _chooser(registry: Registry) -> str:
@@ -369,7 +375,7 @@ _HEAD = (
 )
 _NO_ESTIMATE = '<p class="pp-caption">What it takes is told here before it starts.</p>'
 _BUSY = (
-    '<p class="pp-caption">Somebody trains just now, so that nothing can be timed; press Train to stand in '
+    '<p class="pp-caption">A training runs just now, so that nothing can be timed; press Train to stand in '
     "the line.</p>"
 )
 _NO_ROWS = '<p class="pp-legend">They are drawn when a training, or its estimate, starts.</p>'
