@@ -88,6 +88,18 @@ class Settings:
     )
     max_spans: int = _row(2_000, "Most candidate spans of one text in entity typing.", 1)
     max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
+    max_tune_steps: int = _row(
+        200, "Most steps of a training in the Train tab; ten times as many on one's own machine.", 1
+    )
+    max_tune_shots: int = _row(
+        32, "Most rows of a label that Train tunes on; ten times as many on one's own machine.", 1
+    )
+    max_tune_seeds: int = _row(
+        5, "Most seeds of one training in Train; ten times as many on one's own machine.", 1
+    )
+    max_tuned_file_mb: int = _row(
+        64, "Largest file of a tuned prompt that Train opens or hands out, MiB.", 1
+    )
     tuned_mb: int = _row(256, "Memory for what all visitors have tuned, MiB.", 1)
     tuned_each: int = _row(4, "Tuned models that one page keeps; its oldest goes first.", 1)
     tuned_slots: int = _row(2, "Tuned models that are open at once.", 1)
@@ -132,6 +144,16 @@ class Settings:
         """The most rows and bytes of a table that the page opens; lifted for a visitor of one's own."""
         rows, size = self.max_table_rows, self.max_table_mb << 20
         return (rows * 20, size * 16) if self.alone else (rows, size)
+
+    @property
+    def tune_caps(self) -> tuple[int, int, int]:
+        """The most steps, shots of a label and seeds of a training in the page; lifted as tables are."""
+        lifted = 10 if self.alone else 1
+        return (
+            self.max_tune_steps * lifted,
+            self.max_tune_shots * lifted,
+            self.max_tune_seeds * lifted,
+        )
 
     @property
     def model_choices(self) -> tuple[str, ...]:

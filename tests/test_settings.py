@@ -39,6 +39,10 @@ NUMBERS = [  # setting, default, the least
     ("max_lens_tokens", 128, 1),
     ("max_spans", 2_000, 1),
     ("max_prior_texts", 200, 1),
+    ("max_tune_steps", 200, 1),
+    ("max_tune_shots", 32, 1),
+    ("max_tune_seeds", 5, 1),
+    ("max_tuned_file_mb", 64, 1),
     ("tuned_mb", 256, 1),
     ("tuned_each", 4, 1),
     ("tuned_slots", 2, 1),
@@ -198,3 +202,18 @@ def test_a_text_set_to_nothing_is_not_set():
 )
 def test_tables_may_be_larger_where_nobody_else_is_served(given, caps):
     assert Settings(**given).table_caps == caps
+
+
+@pytest.mark.parametrize(
+    ("given", "caps"),
+    [
+        ({}, (2_000, 320, 50)),
+        ({"host": "0.0.0.0"}, (200, 32, 5)),
+        (
+            {"hosted": True, "max_tune_steps": 9, "max_tune_shots": 7, "max_tune_seeds": 1},
+            (9, 7, 1),
+        ),
+    ],
+)
+def test_trainings_may_be_longer_where_nobody_else_is_served(given, caps):
+    assert Settings(**given).tune_caps == caps

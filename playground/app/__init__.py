@@ -24,6 +24,7 @@ from playground.app.tabs.ner import NerTab, build_ner
 from playground.app.tabs.nli import NliTab, build_nli
 from playground.app.tabs.pretrain import PretrainTab, build_pretrain
 from playground.app.tabs.sensitive import build_sensitivity
+from playground.app.tabs.train import build_train
 from playground.engine.device import choose_threads
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
@@ -67,6 +68,8 @@ def build(registry: Registry) -> gr.Blocks:
                 build_sensitivity(registry, classify, evaluate, tabs)
                 build_learned_words(registry, classify, evaluate)
                 build_measuring(registry, compare, evaluate)  # in the Compare tab
+            with gr.Tab("Train", id="train", render_children=True) as train_tab:
+                build_train(registry, model, classify, evaluate, compare, tabs, train_tab)
             with gr.Tab("NLI", id="nli", render_children=True):
                 nli = build_nli(registry, model, classify)
             with gr.Tab("Pretrain", id="pretrain", render_children=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -279,8 +279,16 @@ def measured_json(compared: Compared) -> dict[str, Any]:
     }
 
 
-def program(prompts: Sequence[tuple[str, Prompt, str]], texts: Sequence[str]) -> str:
-    """Return a Python program that scores the texts with each prompt, as the columns do."""
+def program(
+    prompts: Sequence[tuple[str, Prompt, str]],
+    texts: Sequence[str],
+    tuned: Mapping[str, str] | None = None,
+) -> str:
+    """Return a Python program that scores the texts with each prompt, as the columns do.
+
+    tuned: the file of the delta that a letter's model is opened with, for those that were tuned.
+    """
+    files = tuned or {}
     lines = [
         "from playground import Prompt, Prompting",
         "",
@@ -290,12 +298,17 @@ def program(prompts: Sequence[tuple[str, Prompt, str]], texts: Sequence[str]) ->
     for letter, prompt, model in prompts:
         card = json.loads(json.dumps(prompt.to_json()))
         lines.append(f"    {letter!r}: ({model or None!r}, {card!r}),")
+    model = "Prompting(model)"
+    if files:
+        lines.insert(-len(prompts) - 1, f"tuned = {dict(files)!r}")
+        model += ".tuned(tuned[name]) if name in tuned else Prompting(model)"
     lines += [
         "}",
         "for name, (model, card) in cards.items():",
         "    prompt = Prompt.from_json(card)",
         "    row = dict(zip(prompt.template.fields, texts))",
-        "    print(name, Prompting(model).classify([row], prompt).to_frame(), sep='\\n')",
+        f"    prompting = {model}",
+        "    print(name, prompting.classify([row], prompt).to_frame(), sep='\\n')",
         "",
         "# on labelled rows, with each card in a file: playground eval rows.csv --prompt a.json b.json",
         "",

@@ -11,6 +11,7 @@ import numpy as np
 from playground.app.bars import SEQUENCE
 from playground.app.markup import action, esc, percent, width
 from playground.engine import AttentionMap, LayerView
+from playground.prompts.prompt import model_line
 from playground.tasks.writing import formula_safe
 
 _LINE = 26  # px a token
@@ -214,11 +215,14 @@ def attention_csv(found: AttentionMap, layer: int, head: int) -> str:
     return stream.getvalue()
 
 
-def program(text: str, model: str, layer: int, head: int) -> str:
-    """Return the Python that gives the same numbers; ``model`` is empty for the default one."""
+def program(text: str, model: str, layer: int, head: int, tuned: str | None = None) -> str:
+    """Return the Python that gives the same numbers; ``model`` is empty for the default one.
+
+    tuned: the file of the delta that the model is opened with.
+    """
     return (
         "from playground import Prompting\n\n"
-        f"prompting = Prompting({repr(model) if model else ''})\n"
+        f"{model_line(model or None, tuned)}\n"
         f"text = {text!r}\n"
         "for layer, top in enumerate(prompting.layers(text).layers):  # 0: the embeddings\n"
         "    print(layer, [(fill.token, round(fill.probability, 4)) for fill in top])\n\n"

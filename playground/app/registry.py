@@ -81,6 +81,8 @@ class Registry:
         """Return one line about a masked LM, and whether it is fit for use without a warning."""
         try:
             backbone = self.get(name).backbone
+            tuned = f" · {self.tuned.title(name)}" if name and TunedModels.is_tuned(name) else ""
         except PlaygroundError as error:
             return str(error), False
-        return " ".join([backbone.describe(), *backbone.warnings]), not backbone.warnings
+        line = f"{backbone.describe()}{tuned}"
+        return " ".join([line, *backbone.warnings]), not backbone.warnings

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from playground.app.tuned_models import TunedModels
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 from playground.prompts import link as links
@@ -49,7 +50,9 @@ class PageState:
     pretrain: Mapping[str, Any] = field(default_factory=dict)
 
     def token(self) -> str:
-        """Return the state as the value of the link's ``p``."""
+        """Return the state as the value of the link's ``p``; ValueError for a tuned model's name."""
+        if any(map(TunedModels.is_tuned, [self.model, *(c.model for c in self.compared)])):
+            raise ValueError("a tuned model's name is the key to it and leaves the page in no link")
         state: dict[str, Any] = {
             "card": self.prompt.to_json(),
             "texts": list(self.texts),
@@ -111,6 +114,11 @@ def _values(
 def _name(data: Mapping[str, Any], name: str) -> str:
     if not isinstance(value := data.get(name, ""), str):
         raise PlaygroundError(f"The link names the {name} {shorten(value)}; it must be text.")
+    if TunedModels.is_tuned(value):
+        raise PlaygroundError(
+            "The link names a tuned model, which lives on the page that tuned it alone; ask for its file, "
+            "and open that in Train."
+        )
     return value
 
 

@@ -33,12 +33,16 @@ def scores_csv(found: Explanation, row: dict[str, str], prompt: Prompt) -> str:
     return stream.getvalue()
 
 
-def command_line(prompt: Prompt) -> str:
-    """Return the commands that score a file with this prompt, once its card is saved."""
+def command_line(prompt: Prompt, tuned: str | None = None) -> str:
+    """Return the command that scores a file with this prompt, once its card is saved.
+
+    tuned: the file of a delta, which holds its prompt itself.
+    """
     fields = prompt.template.fields or ("text",)
     columns = (
         f"--text-column {fields[0]}"
         if len(fields) == 1
         else "--columns " + " ".join(f"{name}={name}" for name in fields)
     )
-    return f"playground score rows.csv --prompt prompt.json {columns} -o scored.csv"
+    what = f"--tuned {tuned}" if tuned else "--prompt prompt.json"
+    return f"playground score rows.csv {what} {columns} -o scored.csv"

@@ -36,7 +36,10 @@ DOWNLOAD_JS = """(payload) => {
   if (!payload) return;
   const file = JSON.parse(payload);
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([file.text], { type: file.type + ';charset=utf-8' }));
+  const whole = file.base64 === undefined
+    ? new Blob([file.text], { type: file.type + ';charset=utf-8' })
+    : new Blob([Uint8Array.from(atob(file.base64), (sign) => sign.charCodeAt(0))], { type: file.type });
+  link.href = URL.createObjectURL(whole);
   link.download = file.name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);

@@ -44,8 +44,11 @@ class Prompting(TutorialCalls, InsideCalls, RuleCalls):
 
     ``model`` is a shipped name (the default), a hub id, or a folder, or ``backbone`` is one that is
     loaded already. ``device`` and ``dtype`` override the settings; ``threads`` sets torch's CPU threads
-    for the whole process. The model is frozen and may be used from several threads.
+    for the whole process. The model is frozen and may be used from several threads. ``reads_words``:
+    whether its label scores come from label words, which can be explained, and not from a head.
     """
+
+    reads_words = True
 
     def __init__(
         self,

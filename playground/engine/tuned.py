@@ -43,6 +43,8 @@ class HeadPrompting(Prompting):
     of them can be explained.
     """
 
+    reads_words = False
+
     def __init__(self, *, backbone: Backbone, settings: Settings) -> None:
         super().__init__(backbone=backbone, settings=settings)
         if backbone.delta is None:

@@ -143,8 +143,13 @@ class Prompt:
         examples = self.examples if fitting else ()
         return replace(self, template=chosen, alternatives=others, examples=examples)
 
-    def to_python(self, rows: Sequence[Row] = (), *, model: str | None = None) -> str:
-        """Return a program that scores ``rows`` with this prompt, ready to paste and run."""
+    def to_python(
+        self, rows: Sequence[Row] = (), *, model: str | None = None, tuned: str | None = None
+    ) -> str:
+        """Return a program that scores ``rows`` with this prompt, ready to paste and run.
+
+        tuned: the folder or file of the delta that the model is opened with.
+        """
         words = ",\n".join(
             f"    {label!r}: {[_word_code(word) for word in entries]!r}"
             for label, entries in self.verbalizer.to_json().items()
@@ -162,7 +167,7 @@ class Prompt:
             [
                 f"from playground import {', '.join(names)}",
                 "",
-                f"prompting = Prompting({repr(model) if model else ''})",
+                model_line(model, tuned),
                 f"verbalizer = Verbalizer({{\n{words},\n}})",
                 "prompt = Prompt(\n" + ",\n".join(arguments) + ",\n)",
                 f"scores = prompting.classify({texts!r}, prompt)",
@@ -170,6 +175,12 @@ class Prompt:
                 "",
             ]
         )
+
+
+def model_line(model: str | None, tuned: str | None = None) -> str:
+    """Return the line of a program that opens a model, the default one if None, with what tuning changed."""
+    opened = f"prompting = Prompting({repr(model) if model else ''})"
+    return f"{opened}.tuned({tuned!r})" if tuned else opened
 
 
 def _word_code(word: str | dict[str, Any]) -> str | tuple[str, float]:

@@ -313,7 +313,7 @@ def test_nothing_jumps_while_one_types_a_name(visitor):
 
 def test_all_tabs_are_equally_wide(visitor):
     widths = set()
-    for tab in ("Classify", "Fill", "NER", "Compare", "Eval", "NLI", "Pretrain"):
+    for tab in ("Classify", "Fill", "NER", "Compare", "Eval", "Train", "NLI", "Pretrain"):
         visitor.tab(tab)
         widths.add(visitor.page.locator("#tabs").bounding_box()["width"])
     assert len(widths) == 1

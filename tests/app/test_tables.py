@@ -95,3 +95,10 @@ def test_the_command_names_the_templates_columns(template, columns):
     prompt = Prompt(Template(template), PROMPT.verbalizer)
     expected = f"playground score rows.csv --prompt prompt.json {columns} -o scored.csv"
     assert command_line(prompt) == expected
+
+
+def test_the_command_of_a_tuned_model_opens_its_file():
+    prompt = Prompt(Template("{text} {mask}."), Verbalizer({"a": ["x"], "b": ["y"]}))
+    assert command_line(prompt, "delta.safetensors") == (
+        "playground score rows.csv --tuned delta.safetensors --text-column text -o scored.csv"
+    )

@@ -8,6 +8,14 @@ element.addEventListener('change', async (event) => {
   if (!input || !input.files.length) return;
   const file = input.files[0];
   const most = Number(input.dataset.most || 1048576);
+  if (input.dataset.binary !== undefined) {
+    input.value = '';
+    if (file.size > most) { trigger('click', { act: 'large', arg: String(file.size) }); return; }
+    const reader = new FileReader();
+    reader.onload = () => trigger('click', { act: 'open', arg: reader.result.slice(reader.result.indexOf(',') + 1) });
+    reader.readAsDataURL(file);
+    return;
+  }
   const text = file.size > most ? ' '.repeat(most + 1) : await file.text();
   input.value = '';
   trigger('click', { act: 'open', arg: text });

@@ -11,6 +11,7 @@ from playground import resources
 from playground.app import figures
 from playground.app.attribution_view import attribution_html
 from playground.app.bars import classify_details, classify_result
+from playground.app.head_view import head_details, head_result
 from playground.app.markup import notice
 from playground.app.registry import Registry
 from playground.app.session import Inputs, explain, joined, live, quiet, said_in
@@ -132,6 +133,8 @@ def build_classify(registry: Registry, model: gr.Dropdown) -> ClassifyTab:
     @said_in(told)
     def score(*values: str):
         chosen = Inputs(*values)
+        if not registry.get(chosen.model).reads_words:
+            return dict(zip((result, details), scored_by_head(registry, chosen), strict=True))
         found = explain(registry, chosen)
         return {
             result: classify_result(found, chosen.calibration),
@@ -173,6 +176,17 @@ def build_classify(registry: Registry, model: gr.Dropdown) -> ClassifyTab:
     _name_boxes(template, text, second)
     wire_cards(card, panel, told, text, second, template, words, scoring)
     return tab
+
+
+def scored_by_head(registry: Registry, inputs: Inputs) -> tuple[str, str]:
+    """Return the bars of a tuned model with a head of its own, and what stands under them."""
+    prompting, prompt = registry.get(inputs.model), inputs.prompt()
+    row, delta = inputs.row(prompt), prompting.backbone.delta
+    scores = prompting.classify([row], prompt)
+    if delta is None or scores.errors:
+        raise PlaygroundError(scores.errors.get(0, "The model has no head; choose another."))
+    most = prompting.backbone.encoder.max_tokens
+    return head_result(scores), head_details(scores, delta, prompt, row, most)
 
 
 def _scoring_panel(start: Inputs) -> list:

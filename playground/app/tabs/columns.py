@@ -10,6 +10,7 @@ import gradio as gr
 
 from playground.app import compare_view
 from playground.app.compare_view import Side
+from playground.app.model_names import shown_name
 from playground.app.registry import Registry
 from playground.app.session import Inputs, explain, joined
 from playground.app.share import ComparedPrompt
@@ -142,7 +143,8 @@ class Compare:
         """Return what one column's prompt says of the text."""
         chosen = self.inputs(place)
         found = explain(self.registry, chosen)
-        return Side(LETTERS[place], chosen.prompt(), chosen.model, found)
+        name = shown_name(self.registry, chosen.model) if chosen.model else ""
+        return Side(LETTERS[place], chosen.prompt(), name, found)
 
     def sides(self) -> list[Side]:
         """Return what all shown prompts say; PlaygroundError names the one that cannot be scored."""

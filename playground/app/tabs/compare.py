@@ -9,6 +9,7 @@ import gradio as gr
 
 from playground.app import compare_view
 from playground.app.markup import notice
+from playground.app.model_names import DELTA_FILE, link_notice, named
 from playground.app.registry import Registry
 from playground.app.session import (
     Inputs,
@@ -34,7 +35,6 @@ from playground.app.tabs.columns import (
     Shown,
     starting_prompts,
 )
-from playground.app.tabs.exports import named
 from playground.app.theme import COPY_JS, DOWNLOAD_JS, HIDE_JS, LINK_JS, actions_js
 from playground.errors import PlaygroundError
 from playground.prompts import CALIBRATIONS, Prompt, ScoringOptions, Template
@@ -269,13 +269,18 @@ def _exports(page: CompareTab, add: gr.Button, told: gr.HTML) -> None:
         compared = tuple(ComparedPrompt(p, named(registry, model)) for _, p, model in prompts)
         state = PageState(prompts[0][1], tab="compare", compared=compared,
                           compared_texts=chosen.used_texts())  # fmt: skip
-        return {payload: state.token(), told: notice("The link is copied and in the address bar.")}
+        return {
+            payload: state.token(),
+            told: link_notice(registry, *(model for _, _, model in prompts)),
+        }
 
     @said_in(told)
     def make_python(*values: Any):
         chosen = Compare(registry, *values)
-        prompts = [(letter, p, named(registry, model)) for letter, p, model in chosen.prompts()]
-        text = compare_view.program(prompts, chosen.used_texts())
+        asked = chosen.prompts()
+        prompts = [(letter, p, named(registry, model)) for letter, p, model in asked]
+        tuned = {letter: DELTA_FILE for letter, _, m in asked if registry.tuned.is_tuned(m)}
+        text = compare_view.program(prompts, chosen.used_texts(), tuned)
         return {payload: text, code: gr.update(value=text, visible=True), told: notice("Copied.")}
 
     @said_in(told)

@@ -15,6 +15,7 @@ from playground.app import eval_view, opened_files
 from playground.app.eval_view import Measured
 from playground.app.hub_sets import HubRows
 from playground.app.markup import action, notice
+from playground.app.model_names import shown_name
 from playground.app.registry import Registry
 from playground.app.session import (
     Inputs,
@@ -202,7 +203,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     @said_in(told)
     def make_report(found: Measured, *values: str):
         chosen = Inputs(*values)
-        name = registry.get(chosen.model).backbone.name
+        name = shown_name(registry, chosen.model)
         text = eval_view.report_page(found, chosen.prompt(), name, css())
         return {payload: download("evaluation.html", "text/html", text)}
 

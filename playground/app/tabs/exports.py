@@ -10,6 +10,7 @@ import gradio as gr
 from playground.app import tables
 from playground.app.bars import svg
 from playground.app.markup import notice
+from playground.app.model_names import link_notice, named, tuned_file
 from playground.app.registry import Registry
 from playground.app.session import Inputs, download, explain, leaves, said_in
 from playground.app.share import PageState
@@ -39,7 +40,7 @@ def export_row(registry: Registry, inputs: list, told: gr.HTML) -> gr.Code:
         state = PageState(
             prompt, tuple(chosen.row(prompt).values()), model=named(registry, chosen.model)
         )
-        return {payload: state.token(), told: notice("The link is copied and in the address bar.")}
+        return {payload: state.token(), told: link_notice(registry, chosen.model)}
 
     @said_in(told)
     def make_python(*values: str):
@@ -47,12 +48,14 @@ def export_row(registry: Registry, inputs: list, told: gr.HTML) -> gr.Code:
         prompt = chosen.prompt()
         row = chosen.row(prompt)
         rows = [next(iter(row.values()))] if len(row) == 1 else [row]
-        program = prompt.to_python(rows, model=named(registry, chosen.model) or None)
-        program += f"\n# on a file: {tables.command_line(prompt)}\n"
+        tuned = tuned_file(registry, chosen.model)
+        program = prompt.to_python(rows, model=named(registry, chosen.model) or None, tuned=tuned)
+        program += f"\n# on a file: {tables.command_line(prompt, tuned)}\n"
+        said = f"Copied. It opens {tuned}, which Train downloads." if tuned else "Copied."
         return {
             payload: program,
             code: gr.update(value=program, visible=True),
-            told: notice("Copied."),
+            told: notice(said),
         }
 
     @said_in(told)
@@ -88,8 +91,3 @@ def export_row(registry: Registry, inputs: list, told: gr.HTML) -> gr.Code:
         outputs = [code, told] if make is make_python else [told]
         leaves(button, make, inputs, outputs, payload, script)
     return code
-
-
-def named(registry: Registry, model: str) -> str:
-    """Return the model's name for a link or a program; empty for the default one."""
-    return "" if model == registry.settings.model else model

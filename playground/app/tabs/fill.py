@@ -9,11 +9,11 @@ import gradio as gr
 
 from playground.app.bars import fill_result
 from playground.app.markup import action, esc, notice
+from playground.app.model_names import link_notice, named
 from playground.app.registry import Registry
 from playground.app.session import Inputs, joined, leaves, live, quiet, said_in
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, with_word_added
-from playground.app.tabs.exports import named
 from playground.app.theme import LINK_JS, actions_js
 from playground.errors import PlaygroundError
 from playground.prompts import Verbalizer
@@ -88,7 +88,7 @@ def build_fill(
             named(registry, chosen.model),
             "fill",
         )
-        return {payload: state.token(), told: notice("The link is copied and in the address bar.")}
+        return {payload: state.token(), told: link_notice(registry, chosen.model)}
 
     leaves(link, make_link, [*sides, *classify.inputs], [told], payload, LINK_JS)
 

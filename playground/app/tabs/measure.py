@@ -12,6 +12,7 @@ from playground.app import compare_view
 from playground.app.compare_view import Compared
 from playground.app.eval_view import Measured, rows_csv
 from playground.app.markup import notice
+from playground.app.model_names import shown_name
 from playground.app.registry import Registry
 from playground.app.session import (
     download,
@@ -143,8 +144,12 @@ def measured(
         prompting = chosen.registry.get(model)
         shown = [letter, prompt.template.source, prompt.scoring.calibration]
         if len(models) > 1:
-            shown.append(prompting.backbone.name)
+            shown.append(shown_name(chosen.registry, model))
         entries.append(Entry(" · ".join(shown), prompting, prompt))
+    # a tuned model's own name is the key to it, which no file that leaves may hold
+    told = tuple(
+        (letter, p, shown_name(chosen.registry, m) if m else m) for letter, p, m in prompts
+    )
     for results in compare_parts(entries, labelled):
         done = Measured(labelled, results, results[0].metrics.rows)
-        yield Compared(done, prompts)
+        yield Compared(done, told)

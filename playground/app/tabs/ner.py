@@ -12,12 +12,12 @@ import gradio as gr
 from playground import resources
 from playground.app import figures, ner_view
 from playground.app.markup import action, esc, notice
+from playground.app.model_names import link_notice, named, tuned_file
 from playground.app.ner_view import Drawing
 from playground.app.registry import Registry
 from playground.app.session import Inputs, download, leaves, live, quiet, said_in
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab
-from playground.app.tabs.exports import named
 from playground.app.theme import COPY_JS, DOWNLOAD_JS, HIDE_JS, LINK_JS, actions_js
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, Template, Verbalizer
@@ -320,7 +320,7 @@ def _exports(
             tab="ner",
             ner=state,
         )
-        return {payload: page.token(), told: notice("The link is copied and in the address bar.")}
+        return {payload: page.token(), told: link_notice(registry, chosen.model)}
 
     @said_in(told)
     def make_python(*values: Any):
@@ -329,6 +329,7 @@ def _exports(
             chosen.prompt(),
             chosen.text,
             model=named(registry, chosen.model) or None,
+            tuned=tuned_file(registry, chosen.model),
             prior=chosen.prior,
             candidates=chosen.candidates,
             most_words=int(chosen.most_words),

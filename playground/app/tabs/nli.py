@@ -11,6 +11,7 @@ from playground import resources
 from playground.app import figures, nli_view, pair_table
 from playground.app.bars import svg
 from playground.app.markup import markdown, notice
+from playground.app.model_names import link_notice, named, shown_name
 from playground.app.registry import Registry
 from playground.app.session import (
     Halt,
@@ -27,7 +28,6 @@ from playground.app.session import (
 )
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab
-from playground.app.tabs.exports import named
 from playground.app.theme import COPY_JS, DOWNLOAD_JS, HIDE_JS, LINK_JS, actions_js
 from playground.engine import Scores
 from playground.errors import PlaygroundError
@@ -110,9 +110,8 @@ def judged(
 ) -> tuple[str, str]:
     """Return the HTML of the classifier's verdict and of the cloze prompt's."""
     scores = one_pair(registry, classifier, premise, hypothesis)
-    prompting = registry.get(model)
-    found = ask_cloze(prompting, premise, hypothesis)
-    return nli_view.verdict(scores), nli_view.cloze(found, prompting.backbone.name)
+    found = ask_cloze(registry.get(model), premise, hypothesis)
+    return nli_view.verdict(scores), nli_view.cloze(found, shown_name(registry, model))
 
 
 def one_pair(registry: Registry, classifier: str, premise: str, hypothesis: str) -> Scores:
@@ -165,7 +164,7 @@ def _exports(
             pair=(premise or "", hypothesis or ""),
             classifier=own,
         )
-        return {payload: state.token(), told: notice("The link is copied and in the address bar.")}
+        return {payload: state.token(), told: link_notice(registry, inputs.model)}
 
     @said_in(told)
     def make_python(chosen: str, premise: str, hypothesis: str, *_: str):

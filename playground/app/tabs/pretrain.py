@@ -11,11 +11,11 @@ import gradio as gr
 
 from playground.app import lapse_view, lens_view
 from playground.app.markup import esc, notice
+from playground.app.model_names import link_notice, named, tuned_file
 from playground.app.registry import Registry
 from playground.app.session import Inputs, download, leaves, live, quiet, said_in
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab
-from playground.app.tabs.exports import named
 from playground.app.theme import (
     COPY_JS,
     DOWNLOAD_JS,
@@ -302,11 +302,12 @@ def _exports(registry: Registry, inputs: list, classify: ClassifyTab, told: gr.H
             tab="pretrain",
             pretrain={name: value for name, value in state.items() if value},
         )
-        return {payload: page.token(), told: notice("The link is copied and in the address bar.")}
+        return {payload: page.token(), told: link_notice(registry, model)}
 
     @said_in(told)
     def make_python(model: str, text: str, pick: Pick | None, *_: Any):
-        shown = lens_view.program(text or "", named(registry, model), *(pick or (1, 1)))
+        own, file = named(registry, model), tuned_file(registry, model)
+        shown = lens_view.program(text or "", own, *(pick or (1, 1)), file)
         return {payload: shown, code: gr.update(value=shown, visible=True), told: notice("Copied.")}
 
     @said_in(told)

@@ -47,11 +47,7 @@ def fine_tune(
             "least one."
         )
     gold = np.array([_place(label, names) for label in labels])
-    dev: list[int] = []
-    if all((gold == k).sum() >= _DEV_SHARE for k in range(len(names))):
-        for k in range(len(names)):
-            dev += np.flatnonzero(gold == k)[_DEV_SHARE - 1 :: _DEV_SHARE].tolist()
-    train = [i for i in range(len(gold)) if i not in set(dev)]
+    train, dev = kept_apart(gold, len(names))
 
     def shots(places: Sequence[int]) -> Shots:
         return Shots.of([sentences[i] for i in places], gold[list(places)], len(names))
@@ -60,12 +56,24 @@ def fine_tune(
         prompting.backbone,
         prompt,
         shots(train),
-        shots(sorted(dev)) if dev else None,
+        shots(dev) if dev else None,
         recipe=_recipe(recipe),
     )
     for _ in tuner.run():
         pass
     return prompting.tuned(tuner.delta())
+
+
+def kept_apart(gold: np.ndarray, labels: int) -> tuple[list[int], list[int]]:
+    """Return which of N rows to tune on and which to choose the best step by, from places (N,).
+
+    Where each label has four rows or more, every fourth of a label is kept apart; else none is.
+    """
+    dev: set[int] = set()
+    if all((gold == k).sum() >= _DEV_SHARE for k in range(labels)):
+        for k in range(labels):
+            dev.update(np.flatnonzero(gold == k)[_DEV_SHARE - 1 :: _DEV_SHARE].tolist())
+    return [i for i in range(len(gold)) if i not in dev], sorted(dev)
 
 
 def _recipe(options: dict[str, Any]) -> Recipe:

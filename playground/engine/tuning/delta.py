@@ -70,6 +70,8 @@ class Delta:
             wanted = (torch.int32,) if kind == "rows" else (torch.float16, torch.float32)
             if tensor.dtype not in wanted:
                 raise _bad(f"{shorten(name, 80)} has the type {tensor.dtype}")
+            if kind == "soft" and tensor.ndim != 2:
+                raise _bad(f"its soft vectors have the shape {tuple(tensor.shape)}")
             if kind != "rows" and not bool(torch.isfinite(tensor).all()):
                 raise _bad(f"{shorten(name, 80)} holds a number that is not finite")
 

@@ -1,4 +1,4 @@
-"""A delta as a folder: safetensors with its description inside, a SHA-256, and a card."""
+"""A delta as one file, safetensors with its description inside, and as a folder with a SHA-256 and a card."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,8 @@ _MOST_BYTES = 4 << 30
 _MOST_HEADER = 8 << 20
 
 
-def save_delta(delta: Delta, folder: str | os.PathLike[str], *, card: str = "") -> Path:
-    """Write a delta to a folder, made if need be, and return the folder.
-
-    Each file is replaced whole or not at all, the sum before the weights, so that a half-written delta
-    never opens. Raises PlaygroundError where it cannot be written.
-    """
-    target = Path(folder).expanduser()
+def delta_bytes(delta: Delta) -> bytes:
+    """Return a delta as the content of one safetensors file, its description and digest inside."""
     description = {
         "format": _FORMAT,
         "method": delta.method,
@@ -38,10 +33,30 @@ def save_delta(delta: Delta, folder: str | os.PathLike[str], *, card: str = "") 
         "revision": delta.revision,
         "prompt": delta.prompt.to_json(),
         "report": dict(delta.report),
+        "digest": delta.digest,
     }
     # a lone surrogate of a text becomes an escape here, which the header could not hold
     metadata = {"playground": json.dumps(description)}
-    data = save({name: tensor.contiguous() for name, tensor in delta.tensors.items()}, metadata)
+    return save({name: tensor.contiguous() for name, tensor in delta.tensors.items()}, metadata)
+
+
+def delta_from_bytes(data: bytes, *, name: str = "The file") -> Delta:
+    """Return the delta in the content of a file that :func:`delta_bytes` made; nothing of it is run.
+
+    name: what an error calls the file. Raises PlaygroundError, in one sentence, for one that is damaged
+    or no delta. Its fit with a base is checked when it is applied.
+    """
+    return _delta(data, name, summed=False)
+
+
+def save_delta(delta: Delta, folder: str | os.PathLike[str], *, card: str = "") -> Path:
+    """Write a delta to a folder, made if need be, and return the folder.
+
+    Each file is replaced whole or not at all, the sum before the weights, so that a half-written delta
+    never opens. Raises PlaygroundError where it cannot be written.
+    """
+    target = Path(folder).expanduser()
+    data = delta_bytes(delta)
     try:
         target.mkdir(parents=True, exist_ok=True)
         if card:
@@ -57,40 +72,47 @@ def save_delta(delta: Delta, folder: str | os.PathLike[str], *, card: str = "") 
     return target
 
 
-def load_delta(folder: str | os.PathLike[str]) -> Delta:
-    """Read a delta that :func:`save_delta` wrote; nothing of it is run.
+def load_delta(source: str | os.PathLike[str]) -> Delta:
+    """Read a delta from a folder that :func:`save_delta` wrote, or from its file of weights alone.
 
-    Raises PlaygroundError, in one sentence, for one that is not there, is damaged, or is no delta. Its
-    fit with a base is checked when it is applied.
+    Nothing of it is run. Raises PlaygroundError, in one sentence, for one that is not there, is damaged,
+    or is no delta. Its fit with a base is checked when it is applied.
     """
-    shown = shorten(folder, 120)
+    shown = shorten(source, 120)
     try:
-        path = Path(folder).expanduser()
-        size = (path / WEIGHTS).stat().st_size
-        if size > _MOST_BYTES:
+        path = Path(source).expanduser()
+        alone = path.is_file()
+        weights = path if alone else path / WEIGHTS
+        if weights.stat().st_size > _MOST_BYTES:
             raise PlaygroundError(f"The delta {shown} is larger than 4 GiB; it is not opened.")
-        data = (path / WEIGHTS).read_bytes()
-        listed = (path / SUMS).read_text(encoding="utf-8").split()
+        data = weights.read_bytes()
+        listed = None if alone else (path / SUMS).read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         raise PlaygroundError(
             f"The folder {shown} holds no whole delta: {WEIGHTS} or {SUMS} cannot be read; give a folder "
             "that playground tune wrote."
         ) from None
+    if listed is None:
+        return delta_from_bytes(data, name=f"The file {shown}")
     if listed != [hashlib.sha256(data).hexdigest(), WEIGHTS]:
         raise PlaygroundError(f"The delta {shown} is damaged: its SHA-256 differs; get it again.")
+    return _delta(data, f"The file {WEIGHTS} in {shown}", summed=True)
+
+
+def _delta(data: bytes, name: str, *, summed: bool) -> Delta:
+    """Return the delta in ``data``; ``summed`` says that its SHA-256 was checked already."""
     about = _description(data)
     if about is None:
         raise PlaygroundError(
-            f"The file {WEIGHTS} in {shown} is no delta of this version; make it again with "
-            "playground tune."
+            f"{name} is no delta of this version; make it again with playground tune."
         )
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError):
         raise PlaygroundError(
-            f"The delta {shown} is damaged: its tensors cannot be read; get it again."
+            f"{name} is damaged: its tensors cannot be read; get it again."
         ) from None
-    return Delta(
+    found = Delta(
         about["method"],
         about["base"],
         about["revision"],
@@ -98,6 +120,10 @@ def load_delta(folder: str | os.PathLike[str]) -> Delta:
         tensors,
         about["report"],
     )
+    known = about.get("digest")
+    if known != found.digest and not (known is None and summed):
+        raise PlaygroundError(f"{name} is damaged: its digest differs; get it again.")
+    return found
 
 
 def _description(data: bytes) -> dict[str, Any] | None:
@@ -108,11 +134,27 @@ def _description(data: bytes) -> dict[str, Any] | None:
         if length > _MOST_HEADER:
             return None
         about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["playground"])
-        sound = about["format"] == _FORMAT and set(about) == {"format", *kinds}
-    except (struct.error, ValueError, KeyError, TypeError, RecursionError):
+        own = set(about) - {"digest"}
+        sound = about["format"] == _FORMAT and own == {"format", *kinds}
+        fit = sound and all(isinstance(about[name], kind) for name, kind in kinds.items())
+        return about if fit and _is_report(about["report"]) else None
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    fit = sound and all(isinstance(about[name], kind) for name, kind in kinds.items())
-    return about if fit else None
+
+
+def _is_report(report: Mapping[str, Any]) -> bool:
+    """Whether a report holds what cards and pages read of it, each of its kind, or leaves it out."""
+    counts = [report.get(name, 0) for name in ("rows", "dev_rows", "steps", "best_step")]
+    shares = [report.get(name) for name in ("dev_accuracy", "start_dev_accuracy")]
+    recipe = report.get("recipe", {})
+    if not isinstance(recipe, dict):
+        return False
+    counts += [recipe.get(name, 0) for name in ("batch_size", "seed")]
+    return (
+        all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts)
+        and all(n is None or (isinstance(n, int | float) and 0 <= n <= 1) for n in shares)
+        and isinstance(recipe.get("learning_rate", 0.0), int | float)
+    )
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -30,6 +30,12 @@ def bare_template(template: Template) -> Template:
     return Template(f"{first} {{sep}} {' '.join(others)}" if others else first)
 
 
+def soft_template(template: Template, count: int = 4) -> Template:
+    """Return a template of the same texts whose words are ``count`` soft tokens, to be learned."""
+    texts = " ".join(f"{{{name}}}" for name in template.fields)
+    return Template(f"{texts} {{soft:{count}}} {{mask}}.")
+
+
 class Network:
     """A copy of a backbone's model, read anew in fp32: the shared one is fused, packed and not to be touched.
 

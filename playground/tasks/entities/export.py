@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from playground.prompts import Prompt
+from playground.prompts.prompt import model_line
 from playground.tasks.entities.decoding import Entity
 from playground.tasks.entities.typing import TypedSpans
 from playground.tasks.writing import formula_safe
@@ -69,8 +70,12 @@ def to_python(
     threshold: float,
     decoding: str,
     nested: bool,
+    tuned: str | None = None,
 ) -> str:
-    """Return a program that finds the same entities, ready to paste and run."""
+    """Return a program that finds the same entities, ready to paste and run.
+
+    tuned: the folder or file of the delta that the model is opened with.
+    """
     words = ",\n".join(
         f"    {label!r}: {[w.text if w.weight == 1 else (w.text, w.weight) for w in entries]!r}"
         for label, entries in prompt.verbalizer.labels.items()
@@ -84,7 +89,7 @@ def to_python(
             "from playground import Prompt, Prompting, Template, Verbalizer",
             "from playground.tasks.entities import EntityTyper, decode",
             "",
-            f"prompting = Prompting({repr(model) if model else ''})",
+            model_line(model, tuned),
             f"types = Verbalizer({{\n{words},\n}})",
             f"prompt = Prompt(Template({prompt.template.source!r}), types, alternatives=({others}))",
             f"typer = EntityTyper(prompting, prompt, prior={prior!r})",

@@ -39,7 +39,8 @@ Method `{delta.method}`: {METHODS[delta.method].summary}. {report.get("rows", "?
 {recipe.get("seed", "?")}; step {report.get("best_step", "?")} was kept. {dev}
 
 ## Use
-`playground score rows.csv --tuned FOLDER`, or `Prompting("{delta.base}").tuned("FOLDER")`.
+`playground score rows.csv --tuned FOLDER`, or `Prompting("{delta.base}").tuned("FOLDER")`. The file
+delta.safetensors alone will do for FOLDER.
 """
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Protocol
 
 import numpy as np
 
@@ -113,8 +114,15 @@ def best_of(found: Sequence[SeedResult]) -> SeedResult:
     return max(found, key=lambda one: (one.dev_accuracy or 0.0, -one.seed))
 
 
+class Measurable(Protocol):
+    """A seed that may have been measured."""
+
+    @property
+    def result(self) -> Result | None: ...
+
+
 def spread(
-    found: Sequence[SeedResult], number: Callable[[Result], float] = lambda r: r.metrics.accuracy
+    found: Sequence[Measurable], number: Callable[[Result], float] = lambda r: r.metrics.accuracy
 ) -> Spread:
     """Return mean and spread over seeds of a number of their results, accuracy by default."""
     values = [number(one.result) for one in found if one.result is not None]
@@ -126,4 +134,6 @@ def spread(
 
 def untuned(method: str) -> str:
     """Return what step 0 of a method is, for a table or a chart."""
+    if method == "soft":
+        return "the prompt with soft tokens that have learned nothing"
     return "the zero-shot prompt" if METHODS[method].words else "an untrained head, a guess"

@@ -61,10 +61,15 @@ def draw_shots(
     pool = split_rows(
         labelled, shots=max(need, min(need * len(seeds), min(kinds) // 2)), seed=min(seeds)
     )
-    held_out = pool.held_out
-    if most is not None and len(held_out) > most:
-        held_out = part_of(held_out, sorted(random.Random(0).sample(range(len(held_out)), most)))
+    held_out = pool.held_out if most is None else at_most(pool.held_out, most)
     return Draws(tuple(_draw(pool.search, shots, wanted, seed) for seed in seeds), held_out)
+
+
+def at_most(labelled: LabelledRows, most: int) -> LabelledRows:
+    """Return ``most`` of the rows, always the same, or all where there are fewer."""
+    if len(labelled) <= most:
+        return labelled
+    return part_of(labelled, sorted(random.Random(0).sample(range(len(labelled)), most)))
 
 
 def set_apart(labelled: LabelledRows, count: int) -> tuple[list[dict[str, str]], LabelledRows]:

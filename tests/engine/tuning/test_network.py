@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM
 
-from playground import PlaygroundError
+from playground import PlaygroundError, Template
 from playground.engine.tuning.loop import Shots, cross_entropy
+from playground.engine.tuning.network import soft_template
 from playground.engine.tuning.recipe import METHODS
 from tests.engine import tiny
 from tests.engine.tuning.conftest import GOLD, ROWS
@@ -213,3 +214,15 @@ def test_a_model_without_biases_or_queries_says_so():
 
     with pytest.raises(PlaygroundError, match=r"^This model has no query and value layers"):
         add_lora(torch.nn.Sequential(torch.nn.Linear(2, 2)), 2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "soft"),
+    [
+        ("{text} Because it was {mask}.", "{text} {soft:4} {mask}."),
+        ("{premise} ? {mask}, {hypothesis}", "{premise} {hypothesis} {soft:4} {mask}."),
+    ],
+)
+def test_a_template_of_soft_tokens_keeps_the_texts(source, soft):
+    assert soft_template(Template(source)).source == soft
+    assert soft_template(Template(source), 2).soft_tokens == 2
