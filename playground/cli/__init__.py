@@ -17,6 +17,7 @@ from playground.cli import (
     finetune,
     lens,
     look,
+    mistakes,
     ner,
     nli,
     pet,
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add(commands)
     pet.add(commands)
     race.add(commands)
+    mistakes.add(commands)
     ner.add(commands)
     nli.add(commands)
     finetune.add(commands)

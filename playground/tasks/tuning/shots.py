@@ -65,8 +65,16 @@ def draw_shots(
     pool = split_rows(
         labelled, shots=max(need, min(need * len(seeds), min(kinds) // 2)), seed=min(seeds)
     )
+    held_out = pool.held_out if most is None else at_most(pool.held_out, most)
     drawn = tuple(_draw(pool.search, shots, wanted, seed) for seed in seeds)
-    return Draws(drawn, _at_most(pool.held_out, most), pool.search)
+    return Draws(drawn, held_out, pool.search)
+
+
+def at_most(labelled: LabelledRows, most: int) -> LabelledRows:
+    """Return ``most`` of the rows, always the same, or all where there are fewer."""
+    if len(labelled) <= most:
+        return labelled
+    return part_of(labelled, sorted(random.Random(0).sample(range(len(labelled)), most)))
 
 
 def draw_ladder(
@@ -93,7 +101,8 @@ def draw_ladder(
             raise PlaygroundError(
                 f"All rows of {test.name} are drawn from too; give other rows to measure on."
             )
-        held_out = _at_most(part_of(test, kept), most)
+        held_out = part_of(test, kept)
+        held_out = held_out if most is None else at_most(held_out, most)
     draws = {n: tuple(_draw(largest.pool, n, n, seed) for seed in seeds) for n in sorted(shots)}
     return draws, held_out
 
@@ -116,13 +125,6 @@ def set_apart(labelled: LabelledRows, count: int) -> tuple[list[dict[str, str]],
 def as_shots(labelled: LabelledRows) -> Shots:
     """Return labelled rows as the tuner takes them."""
     return Shots.of(labelled.rows, labelled.gold, len(labelled.labels))
-
-
-def _at_most(labelled: LabelledRows, most: int | None) -> LabelledRows:
-    """Return the rows, or ``most`` of them drawn with a seed of their own."""
-    if most is None or len(labelled) <= most:
-        return labelled
-    return part_of(labelled, sorted(random.Random(0).sample(range(len(labelled)), most)))
 
 
 def _draw(pool: LabelledRows, shots: int, dev_shots: int, seed: int) -> Draw:
