@@ -141,7 +141,7 @@ class Trial:
             [f"{one.metrics.accuracy:.1%}" for one in pair] for pair in (self.before, self.after)
         )
         found = versus(*self.after, self.gold)
-        said = "so the rows tell them apart" if found.real else "which could be chance"
+        said = "which is no chance" if found.real else "which the rows do not tell apart"
         return (
             f"On {len(self.gold):,} other rows the right way goes from {first} to {third} and the wrong one "
             f"from {second} to {fourth} ({said}, p = {found.p_value:.2g})."

@@ -75,6 +75,11 @@ def test_the_gradient_that_is_left_is_that_of_the_formula(share):
     assert gradient_left(share, 2) == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_documentation_s_numbers_are_these():
+    found = [f"{gradient_left(share, 2):.1%}" for share in (0.5, 0.1, 0.01)]
+    assert found == ["50.0%", "13.8%", "1.5%"]
+
+
 def test_the_lab_s_tuner_without_a_mistake_is_the_tuner(model, prompt, few):
     plain = Tuner(model.backbone, prompt, as_shots(few), as_shots(few), recipe=RECIPE)
     own = LabTuner(model.backbone, prompt, as_shots(few), as_shots(few), recipe=RECIPE)
