@@ -101,3 +101,18 @@ def lexicon_path(name: str) -> Path:
             f"There is no lexicon {shorten(name)}; the lexicons are {', '.join(lexicon_names())}."
         )
     return _root() / "assets" / "lexicons" / f"{name}.json"
+
+
+def race_names() -> list[str]:
+    """Return the names of the stored races of the shipped model, sorted."""
+    folder = _root() / "assets" / "races"
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def race_path(name: str) -> Path:
+    """Return the file of a stored race; ``name`` must be one of :func:`race_names`."""
+    if name not in race_names():
+        raise PlaygroundError(
+            f"There is no stored race {shorten(name)}; the races are {', '.join(race_names()) or 'none'}."
+        )
+    return _root() / "assets" / "races" / f"{name}.json"

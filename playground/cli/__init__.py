@@ -17,10 +17,12 @@ from playground.cli import (
     finetune,
     lens,
     look,
+    mistakes,
     ner,
     nli,
     pet,
     pretrain,
+    race,
     score,
     search,
     tune,
@@ -31,6 +33,8 @@ from playground.errors import PlaygroundError
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_PIPE = 141  # 128 + SIGPIPE
+
+_UNDER_TUNE = ("pet", "race", "mistakes")
 
 _EXAMPLES = """\
 examples:
@@ -76,10 +80,10 @@ def _settle_stdout() -> None:
 
 
 def _with_command(arguments: list[str]) -> list[str]:
-    """Return the arguments with ``run`` in front where no command is named; ``tune pet`` is ``pet``."""
+    """Return the arguments with ``run`` in front where no command is named; and the commands under tune by their own."""
     if not arguments:
         return ["run"]
-    if arguments[:2] == ["tune", "pet"]:
+    if arguments[0] == "tune" and arguments[1:2] and arguments[1] in _UNDER_TUNE:
         return arguments[1:]
     if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"):
         return ["run", *arguments]
@@ -101,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     search.add(commands)
     tune.add(commands)
     pet.add(commands)
+    race.add(commands)
+    mistakes.add(commands)
     ner.add(commands)
     nli.add(commands)
     finetune.add(commands)

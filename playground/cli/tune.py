@@ -43,6 +43,9 @@ begin as the zero-shot prompt; linear and cls train a head of their own, which b
 plain fine-tuning, the one to beat. The model itself is never changed: DIR gets a small delta for each
 seed, and the one that is best on its dev rows stands in DIR itself. Ctrl-C keeps the best so far and
 measures it; the same command goes on, after a kill too.
+
+More under the same name, each with --help: tune race (methods against numbers of shots), tune mistakes
+(what the classic ones do), tune pet (all templates of a card, and a classifier).
 """
 
 

@@ -128,7 +128,7 @@ class Tuner:
         self._backbone = backbone
         self._rows = (train, dev)
         with self._drawn(-1):
-            self.network = Network(backbone, prompt, recipe)
+            self.network = self.make_network(backbone, prompt, recipe)
         self._train = self.network.encode(train.rows, "rows to train on")
         self._dev = self.network.encode(dev.rows, "dev set") if dev is not None else []
         self._targets = torch.tensor(train.targets, dtype=torch.float32)
@@ -236,6 +236,16 @@ class Tuner:
         )
         return Estimate(tuned, total, recipe.steps * learning + looks * look)
 
+    # ---- what a lesson on mistakes overrides; nothing else does ---------------------------------
+
+    def make_network(self, backbone: Backbone, prompt: AnyPrompt, recipe: Recipe) -> Network:
+        """Return what reads the rows and scores them."""
+        return Network(backbone, prompt, recipe)
+
+    def objective(self, log_probs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss of a batch, (B, C) and (B, C) -> (); dev rows get the cross-entropy always."""
+        return cross_entropy(log_probs, targets)
+
     # ---- state of a run -------------------------------------------------------------------------
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -300,7 +310,7 @@ class Tuner:
         """Return the mean cross-entropy of some rows, in nats: -sum over labels of target · log P."""
         self.network.train()
         log_probs = self.network.log_probs([self._train[i] for i in places])  # (B, C)
-        return cross_entropy(log_probs, self._targets[list(places)])
+        return self.objective(log_probs, self._targets[list(places)])
 
     def _batch(self, step: int) -> list[int]:
         """Return the rows of a step: all are drawn, in a new order, before any is drawn again."""

@@ -25,10 +25,14 @@ class Draw:
 
 @dataclass(frozen=True)
 class Draws:
-    """The draws of all seeds, and the rows that none of them has seen: every seed is measured on these."""
+    """The draws of all seeds, and the rows that none of them has seen: every seed is measured on these.
+
+    pool: what the seeds draw from.
+    """
 
     draws: tuple[Draw, ...]
     held_out: LabelledRows
+    pool: LabelledRows
 
 
 def draw_shots(
@@ -62,7 +66,8 @@ def draw_shots(
         labelled, shots=max(need, min(need * len(seeds), min(kinds) // 2)), seed=min(seeds)
     )
     held_out = pool.held_out if most is None else at_most(pool.held_out, most)
-    return Draws(tuple(_draw(pool.search, shots, wanted, seed) for seed in seeds), held_out)
+    drawn = tuple(_draw(pool.search, shots, wanted, seed) for seed in seeds)
+    return Draws(drawn, held_out, pool.search)
 
 
 def at_most(labelled: LabelledRows, most: int) -> LabelledRows:
@@ -70,6 +75,36 @@ def at_most(labelled: LabelledRows, most: int) -> LabelledRows:
     if len(labelled) <= most:
         return labelled
     return part_of(labelled, sorted(random.Random(0).sample(range(len(labelled)), most)))
+
+
+def draw_ladder(
+    labelled: LabelledRows,
+    *,
+    shots: Sequence[int],
+    seeds: Sequence[int] = (0,),
+    most: int | None = None,
+    test: LabelledRows | None = None,
+) -> tuple[dict[int, tuple[Draw, ...]], LabelledRows]:
+    """Return draws at several numbers of shots, and the rows that none of them has seen.
+
+    What a seed tunes on at few shots is part of what it tunes on at more, and each has as many dev rows;
+    all are measured on the same rows, so that a curve over shots is one of shots alone. test: rows to
+    measure on instead of the rest; those whose text stands in the pool are left out. Raises
+    PlaygroundError as :func:`draw_shots` does.
+    """
+    largest = draw_shots(labelled, shots=max(shots), seeds=seeds, most=None if test else most)
+    held_out = largest.held_out
+    if test is not None:
+        known = {row_key(row) for row in largest.pool.rows}
+        kept = [i for i, row in enumerate(test.rows) if row_key(row) not in known]
+        if not kept:
+            raise PlaygroundError(
+                f"All rows of {test.name} are drawn from too; give other rows to measure on."
+            )
+        held_out = part_of(test, kept)
+        held_out = held_out if most is None else at_most(held_out, most)
+    draws = {n: tuple(_draw(largest.pool, n, n, seed) for seed in seeds) for n in sorted(shots)}
+    return draws, held_out
 
 
 def set_apart(labelled: LabelledRows, count: int) -> tuple[list[dict[str, str]], LabelledRows]:

@@ -9,7 +9,7 @@ import pytest
 
 from playground import PlaygroundError
 from playground.tasks.held_out import part_of, row_key
-from playground.tasks.tuning.shots import as_shots, draw_shots
+from playground.tasks.tuning.shots import as_shots, draw_ladder, draw_shots
 
 
 def keys(rows):
@@ -71,3 +71,35 @@ def test_too_few_rows_and_too_large_a_dev_set_are_refused(labelled):
 def test_shots_are_one_label_a_row(labelled):
     shots = as_shots(part_of(labelled, [0, 79]))
     assert shots.targets.tolist() == [[1, 0], [0, 1]]
+
+
+def test_fewer_shots_are_part_of_more_and_all_are_measured_on_the_same(labelled):
+    draws, held_out = draw_ladder(labelled, shots=(8, 2), seeds=(0, 1))
+    assert list(draws) == [2, 8]
+    for few, many in zip(draws[2], draws[8], strict=True):
+        assert few.seed == many.seed
+        assert keys(few.train) < keys(many.train)
+        for draw, count in ((few, 2), (many, 8)):
+            assert np.bincount(draw.train.gold).tolist() == [count, count]
+            assert np.bincount(draw.dev.gold).tolist() == [count, count]
+            assert not keys(draw.train) & keys(draw.dev)
+            assert not (keys(draw.train) | keys(draw.dev)) & keys(held_out)
+    assert [d.train.rows for d in draws[8]] == [
+        d.train.rows for d in draw_shots(labelled, shots=8, seeds=(0, 1)).draws
+    ]
+
+
+def test_rows_to_measure_on_may_be_others_and_none_is_drawn_from(labelled):
+    first, second = part_of(labelled, range(0, 80, 2)), part_of(labelled, range(80))
+    draws, held_out = draw_ladder(first, shots=(4,), test=second, most=25)
+    assert len(held_out) == 25
+    assert not (keys(draws[4][0].train) | keys(draws[4][0].dev)) & keys(held_out)
+    both = draw_ladder(first, shots=(4,), test=second)[1]
+    assert len(both) == 80 - 16
+    drawn = draws[4][0].train
+    with pytest.raises(PlaygroundError) as caught:
+        draw_ladder(first, shots=(4,), test=drawn)
+    assert (
+        str(caught.value)
+        == "All rows of reviews are drawn from too; give other rows to measure on."
+    )
