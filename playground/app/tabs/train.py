@@ -20,6 +20,8 @@ from playground.app.tabs.classify import ClassifyTab
 from playground.app.tabs.columns import CompareTab
 from playground.app.tabs.evaluate import SETS, EvalTab
 from playground.app.tabs.measure import OPEN_ROWS
+from playground.app.tabs.mistakes import build_mistakes
+from playground.app.tabs.race import build_race
 from playground.app.tabs.train_plan import (
     METHODS_SAID,
     NOTHING,
@@ -143,8 +145,10 @@ def build_train(
                 )
                 with gr.Row(elem_classes="pp-exports"):
                     renew = gr.Button("Write it again", size="sm", elem_id="train-renew")
-    # ---- here, across both columns: the folded panels "What if? Classic mistakes", build_mistakes(...), and
-    # ---- "The race from zero to few shots", build_race(registry)
+    with gr.Accordion("What if? Classic mistakes", open=False, elem_id="train-mistakes"):
+        build_mistakes(registry, classify)
+    with gr.Accordion("The race from zero to few shots", open=False, elem_id="train-race"):
+        build_race(registry)
 
     boxes = [source, typed, measured_on, method, shots, steps, seeds, seed, batch, rate, patience]
     inputs = [*boxes, *evaluate.rows, *classify.inputs]
