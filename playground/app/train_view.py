@@ -314,11 +314,14 @@ def _over_seeds(found: Watched) -> str:
     if len(seeds) < 2:
         return ""
     over = spread(seeds)
+    first, *others = (draw.train.rows for draw in found.plan.draws)
+    why = "Each seed drew other rows: a few rows more or less lucky move the number as much."
+    if all(rows == first for rows in others):
+        why = "All seeds have the same rows: their order and chance alone move the number as much."
     return (
         f'<p class="pp-verdict">Mean of {len(seeds)} seeds: {percent(over.mean)}, ± '
         f"{(over.deviation or 0.0) * 100:.1f} points (from {percent(over.least)} to {percent(over.most)}).</p>"
-        '<p class="pp-legend">Each seed drew other rows: a few rows more or less lucky move the number '
-        "as much.</p>"
+        f'<p class="pp-legend">{why}</p>'
     )
 
 

@@ -130,6 +130,9 @@ def test_numbers_stand_beside_the_zero_shot_prompt_with_a_test():
     [mean] = texts(train_view.report(now), "pp-verdict")
     # (57.5 + 100) / 2, and half of the distance times the root of 2
     assert mean == "Mean of 2 seeds: 78.8 %, ± 30.1 points (from 57.5 % to 100.0 %)."
+    assert "Each seed drew other rows" in train_view.report(now)
+    same = replace(PLAN, draws=(PLAN.draws[0], replace(PLAN.draws[0], seed=1)))
+    assert "All seeds have the same rows" in train_view.report(replace(now, plan=same))
     assert "The majority label gets 50.0 %" in train_view.report(now)
     assert [e.text[:12] for e in select(train_view.report(now), "pp-chosen")] == ["lora, seed 1"]
     worse = replace(now, outcomes=(outcome(0, 3),), best=outcome(0, 3))

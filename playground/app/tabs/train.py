@@ -116,9 +116,9 @@ def build_train(
                     )
                 with gr.Row(elem_classes="pp-numbers"):
                     rate = gr.Number(
-                        None,
+                        0,
                         label="Learning rate",
-                        info="Its peak; empty: the method's own.",
+                        info="Its peak; 0: the method's own.",
                         elem_id="train-rate",
                     )
                     patience = gr.Number(

@@ -136,12 +136,12 @@ def _told(value: Any) -> str:
 
 
 def _rate(value: Any) -> float | None:
-    if value is None or value == "":
+    if value is None or value == "" or value == 0:  # an empty box may come as 0
         return None
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
         return float(value)
     raise PlaygroundError(
-        f"The learning rate is {_told(value)}; it must be above 0 and at most 1, or empty for the "
+        f"The learning rate is {_told(value)}; it must be above 0 and at most 1, or 0 for the "
         "method's own."
     )
 

@@ -106,8 +106,8 @@ def test_every_method_has_a_plain_sentence():
         ({"seed": -1}, "The first seed is -1; it must be a whole number from 0 to 2,147,483,648."),
         ({"batch": 10**9}, "Rows in a step is 1000000000; it must be a whole number from 1 to 256."),
         ({"patience": -2}, "Early stopping is -2; it must be a whole number from 0 to 1,000."),
-        ({"rate": 0}, "The learning rate is 0; it must be above 0 and at most 1, or empty for the method's own."),
-        ({"rate": math.nan}, "The learning rate is nan; it must be above 0 and at most 1, or empty for the method's own."),
+        ({"rate": -0.1}, "The learning rate is -0.1; it must be above 0 and at most 1, or 0 for the method's own."),
+        ({"rate": math.nan}, "The learning rate is nan; it must be above 0 and at most 1, or 0 for the method's own."),
         ({"method": "pickle"}, 'There is no method "pickle"; choose one of whole, bias, lora, soft, linear, cls.'),
         ({"method": ["x"]}, 'There is no method "[\'x\']"; choose one of whole, bias, lora, soft, linear, cls.'),
         ({"source": "../etc"}, "There is no such sample set; open a file, or take one of the others."),
@@ -122,6 +122,11 @@ def test_whatever_a_client_sends_is_checked_here(strangers, change, sentence):
     with pytest.raises(PlaygroundError) as error:
         plan_of(strangers, choices(**change), INPUTS)
     assert str(error.value) == sentence
+
+
+def test_no_learning_rate_is_the_methods_own(registry):
+    plans = [plan_of(registry, choices(rate=rate), INPUTS) for rate in (None, 0, "", 0.003)]
+    assert [plan.recipe.learning_rate for plan in plans] == [None, None, None, 0.003]
 
 
 def test_on_ones_own_machine_trainings_may_be_longer(registry):
