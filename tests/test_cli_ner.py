@@ -378,7 +378,7 @@ def stop_early(path: str, out: Path) -> None:
         ([], "Give one input: a file, - for standard input, or --dataset for a hub data set."),
         (["no.csv"], 'The file "no.csv" is not there; check its name.'),
         (["FILE", "--prompt", "nope"], "nope"),
-        (["FILE", "--prompt", "sentiment"], 'The template "{text} Because it was {mask}." has no {span}; put {span} where the name should stand.'),
+        (["FILE", "--prompt", "sentiment"], 'The template "{text} It was {mask}." has no {span}; put {span} where the name should stand.'),
         (["FILE", "--prompt", "nli"], "one that types spans takes {span}, {text}, {before} and {after}."),
         (["FILE", "--text-column", "body"], 'There is no column "body"; the columns are "id", "text". Name the text\'s with --text-column.'),
         (["FILE", "--types", "PER=person"], "--types and --json belong to --eval; add it, or leave them out."),

@@ -77,7 +77,7 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(reviews, tmp_path, monkeypa
     assert main(command(reviews, tmp_path / "pet")) == 0
     assert calls == [1, 2, 1, 2, 1, 2]
     told = capsys.readouterr().err
-    assert "templates: {text} Because it was {mask}.: done by an earlier run" in told
+    assert "templates: {text} It was {mask}.: done by an earlier run" in told
     assert ": going on at step 1 of 2" in told
 
 

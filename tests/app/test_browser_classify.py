@@ -22,8 +22,8 @@ def opacity(visitor: Visitor, selector: str) -> str:
 
 def test_the_page_opens_filled_and_scored(visitor, truth, prompting):
     visitor.until(truth())
-    assert visitor.value("classify-text") == "I really like the film a lot."
-    assert visitor.value("classify-template") == "{text} Because it was {mask}."
+    assert visitor.value("classify-text") == "What a warm, clever and beautiful little play!"
+    assert visitor.value("classify-template") == "{text} It was {mask}."
     assert visitor.value("classify-words") == START.label_words
     assert visitor.said() == ""
     assert visitor.page.title() == "Prompt Playground"
@@ -36,7 +36,7 @@ def test_typing_moves_the_bars(visitor, truth):
     box = visitor.box("classify-text")
     box.press("End")
     box.press_sequentially(" The end was dull.")
-    visitor.until(truth(text="I really like the film a lot. The end was dull."))
+    visitor.until(truth(text=f"{START.text} The end was dull."))
 
 
 def test_backspace_and_delete_move_the_bars(visitor, truth):
@@ -44,11 +44,11 @@ def test_backspace_and_delete_move_the_bars(visitor, truth):
     box.press("Control+End")
     for _ in range(7):
         box.press("Backspace")
-    visitor.until(truth(text="I really like the film"))
+    visitor.until(truth(text=START.text[:-7]))
     box.press("Control+Home")
     for _ in range(9):
         box.press("Delete")
-    visitor.until(truth(text="like the film"))
+    visitor.until(truth(text=START.text[9:-7]))
 
 
 def test_cut_paste_and_undo_move_the_bars(visitor, truth):

@@ -222,7 +222,7 @@ def test_the_picture_is_drawn_of_the_result(visitor, truth):
     texts = [
         e.text for e in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")
     ]
-    assert texts[0] == f"{TEXT} Because it was [MASK]."
+    assert texts[0] == f"{TEXT} It was [MASK]."
     assert texts[1:-1] == [part for pair in wanted.items() for part in pair]
 
 
@@ -272,6 +272,6 @@ def test_the_chart_is_drawn_on_demand(visitor, truth):
     visitor.open_fold("classify-chart")
     visitor.page.locator("#classify-chart .main-svg").first.wait_for()
     title = visitor.page.locator("#classify-chart .gtitle")
-    assert title.text_content() == "I really like the film a lot. Because it was [MASK]."
+    assert title.text_content() == f"{START.text} It was [MASK]."
     names = visitor.page.locator("#classify-chart .legendtext").all_text_contents()
     assert names == ["positive", "negative"]

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from playground.prompts import Prompt
-from tests.app.driver import Visitor
+from tests.app.driver import START, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -198,7 +198,7 @@ def test_an_example_is_reached_and_taken_by_keyboard(visitor, truth):
     assert now["outline"] == "solid 3px"
     visitor.page.keyboard.press("Enter")
     visitor.until(truth(text=now["text"]))
-    assert visitor.value("classify-text") == now["text"] != "I really like the film a lot."
+    assert visitor.value("classify-text") == now["text"] != START.text
 
 
 def test_a_template_is_taken_with_the_space_bar(visitor, truth):
@@ -352,7 +352,7 @@ def test_nothing_jumps_while_one_types(visitor, truth):
         old = visitor.seq()
         box.press_sequentially(f" {word}")
         visitor.until_new(old)
-    visitor.until(truth(text="I really like the film a lot. It was awful and dull."))
+    visitor.until(truth(text=f"{START.text} It was awful and dull."))
     assert visitor.page.evaluate("window.shifted") < 0.02
 
 

@@ -178,12 +178,14 @@ def test_a_head_works_in_classify_with_a_remark(trainer):
 def test_soft_tokens_are_given_and_that_is_said(trainer):
     method(trainer, "soft")
     remark = trainer.page.locator("#train-estimate .pp-remark")
-    expect(remark).to_contain_text("so {text} {soft:4} {mask}. is tuned in its place", timeout=SLOW)
+    expect(remark).to_contain_text(
+        "so {soft:4} {text} It was {mask}. is tuned in its place", timeout=SLOW
+    )
     short(trainer, "soft")
     wanted = after(trainer)
     trainer.page.locator("#train-use").click()
     trainer.until(wanted)
-    assert trainer.value("classify-template") == "{text} {soft:4} {mask}."
+    assert trainer.value("classify-template") == "{soft:4} {text} It was {mask}."
 
 
 def test_what_is_wrong_with_a_typed_row_is_said(trainer):

@@ -75,7 +75,7 @@ def refused(answer: tuple[str, object]) -> str:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"text": "x" * 100_000}, "text has 100,000 characters; the most is 20,000. The model reads 128 tokens."),
+        ({"text": "x" * 100_000}, "text has 100,000 characters; the most is 20,000. The model reads 512 tokens."),
         ({"template": "x" * 10_000}, "The template has 10,000 characters; the most is 2,000."),
         ({"label_words": MANY_LABELS}, "There are 1000 labels; the most is 64."),
         ({"label_words": MANY_WORDS}, "There are 1001 label words; the most is 512."),
@@ -83,9 +83,9 @@ def refused(answer: tuple[str, object]) -> str:
         ({"label_words": f"{'x' * 61}: a\nb: c"}, f'Label "{"x" * 39}…" has 61 characters; the most is 60.'),
         ({"label_words": f"a: {'x' * 61}\nb: c"}, f'Label word "{"x" * 39}…" has 61 characters; the most is 60.'),
         ({"label_words": "a: b*1e9\nb: c"}, 'The weight of "b" is "1000000000.0"; it must be above 0 and at most 1,000,000.'),
-        ({"template": "{mask}" + "{text}" * 150}, "The prompt takes 152 tokens without any text and the model reads 128; shorten the template."),
+        ({"template": "{mask} {text}" + " a" * 600}, "The prompt takes 603 tokens without any text and the model reads 512; shorten the template."),
     ],
-    ids=["text", "template", "labels", "words", "source", "label", "word", "weight", "repeated"],
+    ids=["text", "template", "labels", "words", "source", "label", "word", "weight", "tokens"],
 )  # fmt: skip
 def test_a_limit_holds_on_the_server(site, changes, message):
     assert refused(classify(site, **changes)) == message
@@ -93,13 +93,13 @@ def test_a_limit_holds_on_the_server(site, changes, message):
 
 def test_a_text_at_its_limit_is_cut_and_scored(site):
     state, (answer,) = classify(site, text="film " * 4000)
-    assert (state, answer["tokens"]) == ("complete", 128)
+    assert (state, answer["tokens"]) == ("complete", 512)
 
 
 def test_the_second_text_has_the_same_limit(site):
     changes = {"template": "{text_a} {mask} {text_b}", "second_text": "x" * 100_000}
     assert refused(classify(site, **changes)) == (
-        "text_b has 100,000 characters; the most is 20,000. The model reads 128 tokens."
+        "text_b has 100,000 characters; the most is 20,000. The model reads 512 tokens."
     )
 
 
@@ -114,7 +114,7 @@ def test_the_second_text_has_the_same_limit(site):
         ({"types": "a: b\n" * 100_000}, "The label words have 500,000 characters; the most is 102,400."),
         ({"templates": "x" * 10_000}, "The template has 10,000 characters; the most is 2,000."),
         ({"templates": "{span}{mask}\n" * 100_000}, "There are 100000 templates; the page averages 6 at most."),
-        ({"templates": "{mask}" + "{span}" * 150}, "The prompt takes 152 tokens without any text and the model reads 128; shorten the template."),
+        ({"templates": "{mask} {span}" + " a" * 600}, "The prompt takes 603 tokens without any text and the model reads 512; shorten the template."),
         ({"most_words": 10**30}, f'most_words is "{10**30}"; it must be a whole number from 1 to 10.'),
         ({"most_words": -3, "candidates": "all"}, 'most_words is "-3"; it must be a whole number from 1 to 10.'),
         ({"threshold": 10**30}, f'threshold is "{10**30}"; it must be a number from -100 to 100.'),

@@ -128,9 +128,9 @@ def test_a_row_that_fails_keeps_its_place_with_the_error(prompting, sentiment, t
 
 def test_dropped_tokens_are_told(prompting, sentiment, tmp_path):
     out = io.BytesIO()
-    scored(prompting, sentiment, write_rows(tmp_path / "a.csv", ["very " * 500, "short"]), out)
+    scored(prompting, sentiment, write_rows(tmp_path / "a.csv", ["very " * 900, "short"]), out)
     long, short = read_csv(out.getvalue())
-    assert (long["tokens"], short["dropped"]) == ("128", "0")
+    assert (long["tokens"], short["dropped"]) == ("512", "0")
     assert int(long["dropped"]) > 300
 
 

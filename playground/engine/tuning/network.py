@@ -31,9 +31,8 @@ def bare_template(template: Template) -> Template:
 
 
 def soft_template(template: Template, count: int = 4) -> Template:
-    """Return a template of the same texts whose words are ``count`` soft tokens, to be learned."""
-    texts = " ".join(f"{{{name}}}" for name in template.fields)
-    return Template(f"{texts} {{soft:{count}}} {{mask}}.")
+    """Return a template with ``count`` soft tokens, to be learned, in front of all that it says."""
+    return Template(f"{{soft:{count}}} {template.source}")
 
 
 class Network:

@@ -12,6 +12,7 @@ from pathlib import Path
 from playground.engine import Prompting
 from playground.engine.tuning.files import write_whole
 from playground.engine.tuning.loop import Step, Tuner
+from playground.engine.tuning.network import soft_template
 from playground.engine.tuning.recipe import Recipe
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
@@ -20,7 +21,6 @@ from playground.tasks.tuning.race import Race, Run, Untuned, run_from_json
 from playground.tasks.tuning.runs import SeedResult, with_result, zero_shot
 from playground.tasks.tuning.shots import Draw, as_shots
 
-SOFT_TOKENS = 4
 _MOST_NOTE = 1 << 20
 
 
@@ -39,8 +39,7 @@ class Entry:
 def entry_of(prompt: Prompt, recipe: Recipe) -> Entry:
     """Return a method's entry; soft tunes the prompt with soft tokens in front of all it says."""
     if recipe.method == "soft" and not prompt.template.soft_tokens:
-        source = f"{{soft:{SOFT_TOKENS}}} {prompt.template.source}"
-        return Entry(recipe, prompt.with_template(source))
+        return Entry(recipe, prompt.with_template(soft_template(prompt.template)))
     return Entry(recipe, prompt)
 
 

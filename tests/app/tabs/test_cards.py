@@ -77,7 +77,9 @@ def test_a_payload_in_a_card_adds_no_element(payload):
 
 
 def test_the_first_example_opens_with_its_card():
-    assert first_texts(Prompt.load("sentiment")) == ("I really like the film a lot.",)
+    assert first_texts(Prompt.load("sentiment")) == (
+        "What a warm, clever and beautiful little play!",
+    )
     assert first_texts(Prompt.load("nli")) == (
         "A girl in a red coat is riding a horse",
         "A girl is riding an animal.",

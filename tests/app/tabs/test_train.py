@@ -169,10 +169,10 @@ def test_typed_rows_are_measured_on_others_or_on_nothing(registry):
 
 def test_a_template_without_soft_tokens_gets_some_and_that_is_said(registry):
     plan = plan_of(registry, choices(method="soft"), INPUTS)
-    assert plan.prompt.template.source == "{text} {soft:4} {mask}."
+    assert plan.prompt.template.source == "{soft:4} {text} It was {mask}."
     assert plan.before == INPUTS.prompt()
     assert soft_remark("soft", INPUTS).startswith(
-        "The template has no soft tokens, so {text} {soft:4} {mask}. is tuned in its place; write {soft:4}"
+        "The template has no soft tokens, so {soft:4} {text} It was {mask}. is tuned in its place; write {soft:4}"
     )
     own = replace(INPUTS, template="{text} {soft:2} it was {mask}.")
     assert plan_of(registry, choices(method="soft"), own).prompt.template.soft_tokens == 2
