@@ -81,7 +81,7 @@ def test_the_numbers_are_those_of_plain_transformers(prompting, sentiment, rows_
     out = io.BytesIO()
     scored(prompting, sentiment, rows_csv, out, limit=5)
     for text, row in zip(TEXTS, read_csv(out.getvalue()), strict=False):
-        inputs = tokenizer(f"{text} Because it was {tokenizer.mask_token}.", return_tensors="pt")
+        inputs = tokenizer(f"{text} It was {tokenizer.mask_token}.", return_tensors="pt")
         place = int((inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero())
         with torch.no_grad():
             shares = model(**inputs).logits[0, place].softmax(-1)
@@ -248,7 +248,7 @@ def test_a_run_of_another_kind_starts_anew(
 @pytest.mark.parametrize("card", ["template", "scoring", "words"])
 def test_another_prompt_starts_anew(small_windows, sentiment, rows_csv, tmp_path, card):
     changed = {
-        "template": sentiment.with_template("{text} It was {mask}."),
+        "template": sentiment.with_template("{text} Because it was {mask}."),
         "scoring": replace(sentiment, scoring=replace(sentiment.scoring, aggregation="max")),
         "words": replace(
             sentiment, verbalizer=type(sentiment.verbalizer)({"positive": ["good"], "negative": ["bad"]})
