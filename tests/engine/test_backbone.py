@@ -47,8 +47,8 @@ def test_the_longest_input_is_what_the_positions_allow(kind, open_model, make_pr
     assert scores.errors == {}
 
 
-def test_the_shipped_model_reads_128_tokens(prompting):
-    assert prompting.backbone.encoder.max_tokens == 128
+def test_the_shipped_model_reads_512_tokens(prompting):
+    assert prompting.backbone.encoder.max_tokens == 512
 
 
 def test_a_tokenizer_may_say_less(copy_of):

@@ -184,7 +184,7 @@ BAD_ROWS = [
     ({"text": 7}, r'^text is "7" \(int\); it must be text\.$'),
     (
         "a" * 20_001,
-        r"^text has 20,001 characters; the most is 20,000\. The model reads 128 tokens\.$",
+        r"^text has 20,001 characters; the most is 20,000\. The model reads 512 tokens\.$",
     ),
 ]
 
@@ -330,5 +330,5 @@ def test_an_explanation_holds_what_plain_transformers_says(prompting, plain_of, 
     assert shown.prior == pytest.approx(np.mean(prior, axis=0), abs=1e-5)
     assert "".join(segment.text for segment in shown.segments) == f"{text} Because it was [MASK]."
     assert [segment.kind for segment in shown.segments] == ["field", "literal", "mask", "literal"]
-    assert shown.max_tokens == 128
+    assert shown.max_tokens == 512
     assert shown.warnings == ()
