@@ -54,7 +54,7 @@ def add(commands: Any) -> None:
     ner.add_argument("--candidates", choices=_CANDIDATES, default="names", help="spans (names)")
     ner.add_argument("--most-words", type=int, default=4, metavar="N", help="of all spans (4)")
     ner.add_argument("--prior", choices=_PRIORS, default="contextual", help="(contextual)")
-    ner.add_argument("--threshold", type=float, metavar="X", help="margin over none, nats (1.5)")
+    ner.add_argument("--threshold", type=float, metavar="X", help="margin over none, nats (1)")
     ner.add_argument("--decoding", choices=_DECODINGS, default="greedy", help="(greedy)")
     ner.add_argument("--nested", action="store_true", help="spans may lie within spans")
     ner.add_argument("--spacy", action="store_true", help="write spaCy's training data")

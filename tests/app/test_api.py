@@ -231,7 +231,7 @@ def check_entities(answer: list, expected: list) -> None:
 
 def test_entities_are_those_of_the_card_unless_told_otherwise(client, prompting):
     expected = decode(EntityTyper(prompting, Prompt.load("entity")).type_text(NAMES))
-    assert [entity.text for entity in expected] == ["Maria Lopez", "Madrid"]
+    assert {"Maria Lopez", "Madrid"} <= {entity.text for entity in expected}
     answer = client.predict(NAMES, api_name="/ner")
     check_entities(answer, expected)
     assert [NAMES[one["start"] : one["end"]] for one in answer] == [one["text"] for one in answer]

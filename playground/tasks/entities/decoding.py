@@ -14,7 +14,7 @@ DECODINGS = {
     "greedy": "The span with the widest margin first, then the next that overlaps none before.",
     "best total": "The spans whose margins over the threshold add up to the most.",
 }
-THRESHOLD = 1.5
+THRESHOLD = 1.0
 
 
 @dataclass(frozen=True)
