@@ -17,7 +17,7 @@ from playground import Prompt, resources
 from playground.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-REVIEWS = "text,label\nI really like the film a lot.,1\nThe soup was cold.,0\n"
+REVIEWS = "text,label\nI really like the film a lot.,1\nIt was an awful waste of time.,0\n"
 
 
 @pytest.fixture(autouse=True)

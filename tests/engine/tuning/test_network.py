@@ -167,7 +167,7 @@ def test_lora_is_the_scaled_product_added_to_query_and_value(kind, layers, tuner
     plain = [n for n, _ in model.named_modules() if n.rpartition(".")[2] in layers]
     assert len(plain) == 2 * 2
     assert sorted(values) == sorted(f"{name}.{part}" for name in plain for part in "ab")
-    columns = tuner.network._words
+    columns = tuner.network._reader.ids
     with torch.no_grad():
         for name in plain:
             change = 8.0 / 4 * values[f"{name}.b"] @ values[f"{name}.a"]  # (O, r) @ (r, I)
@@ -219,10 +219,10 @@ def test_a_model_without_biases_or_queries_says_so():
 @pytest.mark.parametrize(
     ("source", "soft"),
     [
-        ("{text} Because it was {mask}.", "{text} {soft:4} {mask}."),
-        ("{premise} ? {mask}, {hypothesis}", "{premise} {hypothesis} {soft:4} {mask}."),
+        ("{text} Because it was {mask}.", "{soft:4} {text} Because it was {mask}."),
+        ("{premise} ? {mask}, {hypothesis}", "{soft:4} {premise} ? {mask}, {hypothesis}"),
     ],
 )
-def test_a_template_of_soft_tokens_keeps_the_texts(source, soft):
+def test_soft_tokens_stand_in_front_of_all_that_a_template_says(source, soft):
     assert soft_template(Template(source)).source == soft
     assert soft_template(Template(source), 2).soft_tokens == 2
