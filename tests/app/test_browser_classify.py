@@ -139,7 +139,7 @@ def test_a_corpus_is_asked_for_and_then_used(visitor, truth):
     texts = "A play.\nA dull book.\nThe best of all songs."
     visitor.page.get_by_label("Unlabelled texts").fill(texts)
     visitor.until(truth(calibration="corpus", prior_texts=texts))
-    assert visitor.said() == ""
+    visitor.until_text("#classify-notice .pp-notice", "")
 
 
 def test_an_error_dims_the_bars_and_they_come_back(visitor, truth):
@@ -152,9 +152,9 @@ def test_an_error_dims_the_bars_and_they_come_back(visitor, truth):
         "getComputedStyle(document.querySelector('#classify-result .pp-track')).opacity === '0.35'"
     )
     assert visitor.bars() == before
-    visitor.box("classify-template").fill("{text} It was {mask}.")
-    visitor.until(truth(template="{text} It was {mask}."))
-    assert visitor.said() == ""
+    visitor.box("classify-template").fill("{text} Because it was {mask}.")
+    visitor.until(truth(template="{text} Because it was {mask}."))
+    visitor.until_text("#classify-notice .pp-notice", "")
     visitor.page.wait_for_function(
         "getComputedStyle(document.querySelector('#classify-result .pp-track')).opacity === '1'"
     )

@@ -125,7 +125,7 @@ def test_a_missing_tokenizer_is_refused(folder):
 def test_a_damaged_json_file_is_refused(name, content, folder):
     (folder / name).write_text(content)
     if name == "tokenizer_config.json" and content == "{}":
-        assert Prompting(folder).backbone.vocabulary_size == 330  # all is in the other files
+        assert Prompting(folder).backbone.vocabulary_size == 326  # all is in the other files
         return
     _refused(
         folder, rf"{UNREADABLE}|{UNKNOWN.format('.*')}|{NO_JSON}|^The tokenizer of .* no words"
@@ -317,6 +317,6 @@ def test_a_head_that_lacks_one_weight_is_refused(folder):
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):
     folder = _save(tmp_path / "odd", BertForMaskedLM(_small(BertConfig, vocab_size=300)))
     message = (
-        r'^The tokenizer of "odd" has 330 tokens and the model 300; they do not belong together\.$'
+        r'^The tokenizer of "odd" has 326 tokens and the model 300; they do not belong together\.$'
     )
     _refused(folder, message)
