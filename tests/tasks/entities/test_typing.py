@@ -92,7 +92,7 @@ def test_the_shipped_card_scores_the_same_by_hand(prior, prompting, entity_card)
 def test_scores_are_those_of_plain_transformers(kind, open_model, plain_of, make_typing_prompt):
     """Two filled prompts written out by hand, the mean of the words' probabilities at their masks."""
     plain, prompting = plain_of(kind), open_model(kind)
-    labels = {"person": ["man"], "place": ["place", "park"], "none": ["film", "good", "bad"]}
+    labels = {"person": ["man"], "place": ["room", "story"], "none": ["film", "good", "bad"]}
     prompt = make_typing_prompt(*TEMPLATES[:2], labels=labels)
     typed = EntityTyper(prompting, prompt, prior="none").type_text(TEXT, candidates=[(18, 23)])
     mask = plain.mask
