@@ -180,7 +180,9 @@ class WordNetwork(Network):
     def __init__(self, backbone: Backbone, prompt: Prompt, recipe: Recipe) -> None:
         super().__init__(backbone, prompt, recipe)
         naive = [one.wrong for one in word_pieces(backbone, prompt)]
-        self._words = torch.tensor(naive, device=self._words.device)
+        if self._reader is not None:  # it names each label word once, in the prompt's order
+            ids = torch.tensor(naive, device=self._reader.ids.device)
+            self._reader = replace(self._reader, ids=ids)
 
 
 def word_pieces(backbone: Backbone, prompt: Prompt) -> tuple[Pieces, ...]:
