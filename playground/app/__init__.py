@@ -83,6 +83,11 @@ def build(registry: Registry) -> gr.Blocks:
             demo, registry, tabs, model, status, classify, fill, ner, compare, nli, pretrain
         )
         add_endpoints(registry)
+
+        def leave(request: gr.Request) -> None:
+            registry.tuned.forget_owner(request.session_hash)
+
+        demo.unload(leave)
     demo.queue(
         max_size=settings.queue_size,
         default_concurrency_limit=settings.concurrency,

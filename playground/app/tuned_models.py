@@ -1,7 +1,7 @@
 """What visitors have tuned: each delta under a name that its own page alone knows.
 
 The name holds a random token and is the only key, as a session's identity is chosen by its client.
-Deltas lie in memory, never on disk, under one cap for all visitors; what is idle for long goes, and
+Deltas lie in memory, never on disk, under one cap for all visitors; they go with their page or when idle for long, and
 where room is short the least recently used goes first.
 """
 
@@ -106,6 +106,12 @@ class TunedModels:
         with self._lock:
             for name in names:
                 self._drop(name.strip())
+
+    def forget_owner(self, owner: str | None) -> None:
+        """Free all that one visitor has tuned, whose page was closed."""
+        with self._lock:
+            for name in [n for n, kept in self._kept.items() if owner and kept.owner == owner]:
+                self._drop(name)
 
     def opened(self, name: str, base: Callable[[str], Prompting]) -> Prompting:
         """Return a tuned model ready to score; ``base`` gives the model that it changes, by name."""

@@ -110,6 +110,17 @@ def test_a_visitor_pushes_out_its_own_first(made):
     assert not gone(tuned, other)
 
 
+def test_what_a_visitor_tuned_goes_with_the_page_and_nothing_else(made):
+    tuned = made()
+    own = [tuned.keep(delta(), base="tiny", title="", owner="a") for _ in range(2)]
+    others = [tuned.keep(delta(), base="tiny", title="", owner=owner) for owner in ("b", "")]
+    tuned.forget_owner("a")
+    assert [gone(tuned, name) for name in (*own, *others)] == [True, True, False, False]
+    for nobody in ("", None, "a"):
+        tuned.forget_owner(nobody)
+    assert (len(tuned), tuned.nbytes) == (2, 2 * size_of(delta()))
+
+
 def test_what_is_idle_goes(made, clock):
     tuned = made(tuned_minutes=60)
     first, second = (tuned.keep(delta(), base="tiny", title="") for _ in range(2))
