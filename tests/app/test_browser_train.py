@@ -93,17 +93,17 @@ def offered(visitor: Visitor) -> list[str]:
 def test_a_few_reviews_are_tuned_on_measured_and_used(trainer, truth):
     page = trainer.page
     number(trainer, "shots", 8)
-    number(trainer, "steps", 20)
+    number(trainer, "steps", 60)
     page.locator("#train-run").click()
     page.wait_for_function(
         "document.querySelectorAll('#train-result .pp-train')[0]?.points.length > 1", timeout=SLOW
     )
-    assert re.search(r"step \d+ of 20 · loss \d\.\d{3}", state(trainer))
+    assert re.search(r"step \d+ of 60 · loss \d\.\d{3}", state(trainer))
     page.evaluate(WATCH_SHIFTS)
     page.locator("#train-result").get_by_text("measuring what was kept").wait_for(timeout=SLOW)
     assert page.evaluate("window.shifted") < 0.02
     page.locator("#train-use").wait_for(timeout=SLOW)
-    assert state(trainer).startswith("Done after step 20. Step ")
+    assert state(trainer).startswith("Done after step 60. Step ")
     lines = page.locator("#train-result .pp-measured tbody tr").all_text_contents()
     assert [line.split(" ")[0].split(",")[0][:9] for line in lines] == [
         "zero-shot",
