@@ -90,7 +90,6 @@ def offered(visitor: Visitor) -> list[str]:
     return [name.replace("✓", "").strip() for name in names]
 
 
-@pytest.mark.skip(reason="finds no drawn rows on the page; cause not known yet")
 def test_a_few_reviews_are_tuned_on_measured_and_used(trainer, truth):
     page = trainer.page
     number(trainer, "shots", 8)
@@ -117,7 +116,7 @@ def test_a_few_reviews_are_tuned_on_measured_and_used(trainer, truth):
         r"32,768 parameters \(0\.39 % of the model's\) are tuned\. It takes about .+ MiB", told
     )
     trainer.open_fold("train-rows")
-    assert page.locator("#train-drawn tbody tr").count() == 32
+    expect(page.locator("#train-drawn tbody tr")).to_have_count(32, timeout=PATIENCE)
     wanted = after(trainer)
     page.locator("#train-use").click()
     trainer.until(wanted)
