@@ -90,29 +90,30 @@ def load_examples(name: str) -> list[dict]:
 
 def lexicon_names() -> list[str]:
     """Return the names of the shipped lexicons, sorted."""
-    folder = _root() / "assets" / "lexicons"
-    return sorted(path.stem for path in folder.glob("*.json"))
+    return _stored("lexicons")
 
 
 def lexicon_path(name: str) -> Path:
     """Return the file of a shipped lexicon; ``name`` must be one of :func:`lexicon_names`."""
-    if name not in lexicon_names():
-        raise PlaygroundError(
-            f"There is no lexicon {shorten(name)}; the lexicons are {', '.join(lexicon_names())}."
-        )
-    return _root() / "assets" / "lexicons" / f"{name}.json"
+    return _one_stored("lexicons", name, f"no lexicon {shorten(name)}; the lexicons are")
 
 
 def race_names() -> list[str]:
     """Return the names of the stored races of the shipped model, sorted."""
-    folder = _root() / "assets" / "races"
-    return sorted(path.stem for path in folder.glob("*.json"))
+    return _stored("races")
 
 
 def race_path(name: str) -> Path:
     """Return the file of a stored race; ``name`` must be one of :func:`race_names`."""
-    if name not in race_names():
-        raise PlaygroundError(
-            f"There is no stored race {shorten(name)}; the races are {', '.join(race_names()) or 'none'}."
-        )
-    return _root() / "assets" / "races" / f"{name}.json"
+    return _one_stored("races", name, f"no stored race {shorten(name)}; the races are")
+
+
+def _stored(folder: str) -> list[str]:
+    return sorted(path.stem for path in (_root() / "assets" / folder).glob("*.json"))
+
+
+def _one_stored(folder: str, name: str, missing: str) -> Path:
+    names = _stored(folder)
+    if name not in names:
+        raise PlaygroundError(f"There is {missing} {', '.join(names) or 'none'}.")
+    return _root() / "assets" / folder / f"{name}.json"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
+
+Place = tuple[float, float]  # x and y in a picture
 
 _TEMPLATE_SIGNS = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})
 
@@ -57,3 +60,8 @@ def notice(text: str, *, error: bool = False) -> str:
     kind = "pp-error" if error else "pp-note"
     role = ' role="alert"' if error else ""
     return f'<p class="pp-notice {kind if text else ""}"{role}>{esc(text)}</p>'
+
+
+def points(places: Sequence[Place]) -> str:
+    """Return the corners of a line as SVG writes them."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)

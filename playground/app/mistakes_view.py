@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
 
 from playground.app.bars import SEQUENCE
 from playground.app.markup import esc, percent
+from playground.app.steps_plot import StepsPlot, line, loss_axis
 from playground.engine.tuning.loop import Step
 from playground.tasks.tuning.mistake_facts import Facts
 from playground.tasks.tuning.mistakes import Mistake, Trial
 
-_WIDE, _LEFT, _RIGHT = 480, 62, 14
-_LOSS, _SHARE = (24, 150), (194, 290)  # top and bottom of the two pictures
-_HIGH = 338
-_WAYS = ("right", "wrong")
+_WIDE = 480
 
 
 def about(mistake: Mistake) -> str:
@@ -83,58 +79,21 @@ def _told(text: str) -> str:
 
 def _curves(trial: Trial) -> str:
     """Return loss and dev accuracy of both ways over the steps, as SVG: two lines in each picture."""
-    ways = dict(zip(_WAYS, (trial.right, trial.wrong), strict=True))
+    ways = {"right": trial.right, "wrong": trial.wrong}
     losses = [s.loss for steps in ways.values() for s in steps if s.loss is not None]
-    top = math.ceil(2 * max([1.0, *losses])) / 2
-    parts = [_frame(trial.total, top)]
+    plot = StepsPlot(_WIDE, trial.total, loss_axis(losses, 1.0))
+    parts = [plot.frame("loss of the step, nats", "accuracy on the dev rows")]
     for way, steps in ways.items():
         own = [(s.step, s.loss) for s in steps if s.loss is not None]
         looks = [(s.step, s.dev_accuracy) for s in steps if s.dev_accuracy is not None]
-        parts.append(_line(way, [_place(x, y, trial.total, top, _LOSS) for x, y in own]))
-        parts.append(_line(way, [_place(x, y, trial.total, 1.0, _SHARE) for x, y in looks]))
+        parts.append(line(f"pp-{way}-way", plot.losses(own)))
+        parts.append(line(f"pp-{way}-way", plot.shares(looks)))
     return (
-        f'<svg class="pp-curve pp-ways" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
+        f'<svg class="pp-curve pp-ways" viewBox="{plot.view_box}" role="img" '
         f'aria-label="{esc(_said(ways))}">{"".join(parts)}</svg>'
         '<p class="pp-legend"><span class="pp-key pp-key-right"></span>the right way '
         '<span class="pp-key pp-key-wrong"></span>with the mistake</p>'
     )
-
-
-def _frame(total: int, top: float) -> str:
-    parts = []
-    for area, most, levels, name in (
-        (_LOSS, top, [(top * k / 4, f"{top * k / 4:.3g}") for k in range(5)], "loss of the step, nats"),
-        (_SHARE, 1.0, [(k / 4, f"{25 * k} %") for k in range(5)], "accuracy on the dev rows"),
-    ):  # fmt: skip
-        for level, said in levels:
-            _, y = _place(0, level, total, most, area)
-            parts.append(
-                f'<line class="pp-grid-line" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                f'<text x="{_LEFT - 8}" y="{y + 4.5:.1f}" text-anchor="end">{said}</text>'
-            )
-        parts.append(
-            f'<text class="pp-axis" x="{_WIDE - _RIGHT}" y="{area[0] - 8}" text-anchor="end">{name}</text>'
-        )
-    for k in range(5):
-        step = round(total * k / 4)
-        x, _ = _place(step, 0, total, 1.0, _SHARE)
-        anchor = "end" if k == 4 else "middle"
-        parts.append(f'<text x="{x:.1f}" y="{_SHARE[1] + 20}" text-anchor="{anchor}">{step}</text>')
-    middle = (_LEFT + _WIDE - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{_HIGH - 6}" text-anchor="middle">step</text>')
-    return "".join(parts)
-
-
-def _place(
-    step: int, value: float, total: int, most: float, area: tuple[int, int]
-) -> tuple[float, float]:
-    x = _LEFT + step / max(1, total) * (_WIDE - _LEFT - _RIGHT)
-    return x, area[1] - min(1.0, max(0.0, value / most)) * (area[1] - area[0])
-
-
-def _line(way: str, places: Sequence[tuple[float, float]]) -> str:
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    return f'<polyline class="pp-{way}-way" points="{points}"/>'
 
 
 def _said(ways: dict[str, tuple[Step, ...]]) -> str:

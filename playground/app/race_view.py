@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from playground.app.markup import esc, percent
+from playground.app.markup import esc, percent, points
 from playground.engine.tuning.recipe import METHODS
 from playground.tasks.tuning.race import Cell, Race
 
@@ -71,7 +71,7 @@ def _panel(race: Race, method: str, axis: tuple[float, float]) -> str:
         f'<line class="pp-zero" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{zero:.1f}" y2="{zero:.1f}"/>'
     )
     ends = [at(k, cell.most) for k, cell in cells] + [at(k, c.least) for k, c in reversed(cells)]
-    parts.append(f'<polygon class="pp-band" points="{_points(ends)}"/>')
+    parts.append(f'<polygon class="pp-band" points="{points(ends)}"/>')
     for k, cell in cells:
         (x, low), (_, high) = at(k, cell.least), at(k, cell.most)
         parts.append(
@@ -82,7 +82,7 @@ def _panel(race: Race, method: str, axis: tuple[float, float]) -> str:
                 f'<circle class="pp-seed" cx="{x:.1f}" cy="{at(k, run.accuracy)[1]:.1f}" r="2"/>'
             )
     means = [at(k, cell.mean) for k, cell in cells]
-    parts.append(f'<polyline class="pp-mean" points="{_points(means)}"/>')
+    parts.append(f'<polyline class="pp-mean" points="{points(means)}"/>')
     parts += [f'<circle class="pp-mean-dot" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in means]
     return (
         f'<svg class="pp-curve" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
@@ -117,10 +117,6 @@ def _x(place: int, count: int) -> float:
 def _y(share: float, axis: tuple[float, float]) -> float:
     low, high = axis
     return _TOP + (high - share) / (high - low) * (_HIGH - _TOP - _BOTTOM)
-
-
-def _points(places: list[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
 def _said(race: Race, method: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from playground.engine.tuning.recipe import Recipe
 from playground.prompts import Prompt
@@ -11,6 +12,16 @@ from playground.tasks.evaluation import LabelledRows
 from playground.tasks.tuning.watched import Plan
 
 MOST_HELD_OUT = 2_000  # rows to measure on, as playground tune takes them
+
+
+@dataclass(frozen=True)
+class RowsFile:
+    """A table to draw rows from: its slots' columns, the label's, and what it calls the labels."""
+
+    path: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    label: str = "label"
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def typed_program(plan: Plan, typed: LabelledRows, model: str) -> str:
@@ -29,23 +40,12 @@ def typed_program(plan: Plan, typed: LabelledRows, model: str) -> str:
     return "\n".join(lines)
 
 
-def drawn_program(
-    plan: Plan,
-    model: str,
-    file: str,
-    *,
-    columns: Mapping[str, str],
-    label: str,
-    names: Mapping[str, str],
-) -> str:
-    """Return the program and the command that tune on rows drawn from ``file``.
-
-    columns: slot to column, label: the column of the label, names: their labels to the prompt's.
-    """
+def drawn_program(plan: Plan, model: str, file: RowsFile) -> str:
+    """Return the program and the command that tune on rows drawn from ``file``."""
     head, *prompt_lines = _prompt_lines(plan.prompt, model)
-    options = [f"columns={dict(columns)!r}"] if columns else []
-    options += [f"label_column={label!r}"] if label != "label" else []
-    options += [f"label_names={dict(names)!r}"] if names else []
+    options = [f"columns={dict(file.columns)!r}"] if file.columns else []
+    options += [f"label_column={file.label!r}"] if file.label != "label" else []
+    options += [f"label_names={dict(file.names)!r}"] if file.names else []
     read = "".join(f", {option}" for option in options)
     lines = [
         head,
@@ -55,7 +55,7 @@ def drawn_program(
         "from playground.tasks.tuning.runs import SeedRun, with_result",
         "from playground.tasks.tuning.shots import draw_shots",
         *prompt_lines,
-        f"rows = read_labelled(read_file({file!r}), prompt{read})",
+        f"rows = read_labelled(read_file({file.path!r}), prompt{read})",
         f"drawn = draw_shots(rows, shots={_shots(plan)}, seeds={_seeds(plan)}, most={MOST_HELD_OUT})",
         "for draw in drawn.draws:",
         f"    run = SeedRun(prompting, prompt, draw, Recipe({_options(plan.recipe)}))",
@@ -65,24 +65,16 @@ def drawn_program(
         "    print(draw.seed, found.result.metrics.accuracy, found.result.metrics.accuracy_interval)",
         "",
         "# in a terminal, with the prompt saved as JSON in Classify:",
-        f"# {command(plan, model, file, columns=columns, label=label, names=names)}",
+        f"# {command(plan, model, file)}",
         "",
     ]
     return "\n".join(lines)
 
 
-def command(
-    plan: Plan,
-    model: str,
-    file: str,
-    *,
-    columns: Mapping[str, str],
-    label: str,
-    names: Mapping[str, str],
-) -> str:
+def command(plan: Plan, model: str, file: RowsFile) -> str:
     """Return the command line of the same training."""
     recipe, default = plan.recipe, Recipe()
-    parts = ["playground", "tune", file, "--prompt", "prompt.json"]
+    parts = ["playground", "tune", file.path, "--prompt", "prompt.json"]
     if plan.before is None or plan.prompt.template != plan.before.template:
         parts += ["--template", plan.prompt.template.source]
     parts += ["--method", recipe.method, "--shots", str(_shots(plan))]
@@ -92,12 +84,12 @@ def command(
         parts += ["--learning-rate", f"{recipe.learning_rate:g}"]
     if recipe.patience != default.patience:
         parts += ["--patience", str(recipe.patience)]
-    if columns:
-        parts += ["--columns", *(f"{slot}={column}" for slot, column in columns.items())]
-    if label != "label":
-        parts += ["--label-column", label]
-    if names:
-        parts += ["--labels", *(f"{theirs}={ours}" for theirs, ours in names.items())]
+    if file.columns:
+        parts += ["--columns", *(f"{slot}={column}" for slot, column in file.columns.items())]
+    if file.label != "label":
+        parts += ["--label-column", file.label]
+    if file.names:
+        parts += ["--labels", *(f"{theirs}={ours}" for theirs, ours in file.names.items())]
     parts += ["--model", model] if model else []
     # a line break of a name would end the comment that the command stands in
     return " ".join(shlex.quote(" ".join(part.split())) for part in [*parts, "--out", "tuned"])

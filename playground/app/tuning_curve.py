@@ -1,4 +1,4 @@
-"""The curve of a training as SVG: loss above, accuracy on the dev rows below, over the same steps."""
+"""The curve of a training: what its steps and its looks at the dev rows gave, and which step is kept."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 from playground.app.markup import esc, percent
+from playground.app.steps_plot import StepsPlot, line, loss_axis
 from playground.engine.tuning.loop import Step
 
-_WIDE, _LEFT, _RIGHT = 560, 62, 12
-_LOSS, _SHARE = (20, 140), (176, 296)  # top and bottom of the two pictures
-_HIGH = 336
+_WIDE = 560
 _MOST_DRAWN = 400  # points of a line; more are finer than a pixel
 
 
@@ -26,28 +25,28 @@ def curve(
 
     labels: how many there are, for the loss of a guess. start: what step 0 is.
     """
-    top = _top([*steps, *(step for other in others for step in other)], labels)
+    known = [*steps, *(step for other in others for step in other)]
+    seen = [value for s in known for value in (s.loss, s.dev_loss) if value is not None]
+    plot = StepsPlot(_WIDE, total, loss_axis(seen, 1.2 * math.log(max(2, labels))))
     looks = [s for s in steps if s.dev_accuracy is not None]
-    parts = [_frame(total, top)]
+    parts = [plot.frame("loss, nats", "dev accuracy")]
     for other in others:
-        seen = [(s.step, s.dev_accuracy) for s in other if s.dev_accuracy is not None]
-        parts.append(_line("pp-faint", [_place(x, y, total, 1, _SHARE) for x, y in seen]))
+        parts.append(line("pp-faint", plot.shares(_accuracies(other))))
     batch = [(s.step, s.loss) for s in steps if s.loss is not None]
     thin = max(1, -(-len(batch) // _MOST_DRAWN))
-    parts.append(_line("pp-train", [_place(x, y, total, top, _LOSS) for x, y in batch[::thin]]))
-    for values, most, area in (
-        ([(s.step, s.dev_loss or 0.0) for s in looks], top, _LOSS),
-        ([(s.step, s.dev_accuracy or 0.0) for s in looks], 1.0, _SHARE),
+    parts.append(line("pp-train", plot.losses(batch[::thin])))
+    for places in (
+        plot.losses((s.step, s.dev_loss or 0.0) for s in looks),
+        plot.shares(_accuracies(looks)),
     ):
-        places = [_place(x, y, total, most, area) for x, y in values]
-        parts.append(_line("pp-held", places))
+        parts.append(line("pp-held", places))
         parts += [f'<circle class="pp-dot" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places]
     if looks:
-        parts.append(_marks(steps, looks, total))
+        parts.append(_marks(plot, steps, looks))
     elif any(s.step for s in steps):
-        parts.append(_note("no dev rows: the last step is kept"))
+        parts.append(plot.note("no dev rows: the last step is kept"))
     return (
-        f'<svg class="pp-curve pp-tuning" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
+        f'<svg class="pp-curve pp-tuning" viewBox="{plot.view_box}" role="img" '
         f'aria-label="{esc(_said(steps, looks))}">{"".join(parts)}</svg>'
         f'<p class="pp-legend pp-keys"><span><span class="pp-key pp-key-train"></span>rows of the step</span>'
         f'<span><span class="pp-key pp-key-held"></span>dev rows</span>'
@@ -61,68 +60,19 @@ def kept_step(steps: Sequence[Step]) -> Step | None:
     return next((step for step in reversed(steps) if step.best), None)
 
 
-def _top(steps: Sequence[Step], labels: int) -> float:
-    """Return the highest loss of the axis: a guess fits, and the axis moves in halves only."""
-    seen = [value for s in steps for value in (s.loss, s.dev_loss) if value is not None]
-    return math.ceil(2 * max([1.2 * math.log(max(2, labels)), *seen])) / 2
+def _accuracies(steps: Sequence[Step]) -> list[tuple[int, float]]:
+    return [(s.step, s.dev_accuracy) for s in steps if s.dev_accuracy is not None]
 
 
-def _frame(total: int, top: float) -> str:
-    parts = []
-    for area, levels, name in (
-        (_LOSS, [(top * k / 4, f"{top * k / 4:.3g}") for k in range(5)], "loss, nats"),
-        (_SHARE, [(k / 4, f"{25 * k} %") for k in range(5)], "dev accuracy"),
-    ):
-        most = top if area is _LOSS else 1.0
-        for level, said in levels:
-            _, y = _place(0, level, total, most, area)
-            parts.append(
-                f'<line class="pp-grid-line" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                f'<text x="{_LEFT - 8}" y="{y + 4.5:.1f}" text-anchor="end">{said}</text>'
-            )
-        parts.append(
-            f'<text class="pp-axis" x="{_WIDE - _RIGHT}" y="{area[0] - 5}" text-anchor="end">{name}</text>'
-        )
-    bottom = _SHARE[1]
-    for k in range(5):
-        step = round(total * k / 4)
-        x, _ = _place(step, 0, total, 1, _SHARE)
-        anchor = "end" if k == 4 else "middle"
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="{anchor}">{step}</text>')
-    middle = (_LEFT + _WIDE - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{_HIGH - 4}" text-anchor="middle">step</text>')
-    return "".join(parts)
-
-
-def _marks(steps: Sequence[Step], looks: Sequence[Step], total: int) -> str:
+def _marks(plot: StepsPlot, steps: Sequence[Step], looks: Sequence[Step]) -> str:
     """Return the line of step 0, where there is one, and the ring of the step that is kept."""
-    first, kept, marks = looks[0], kept_step(steps), ""
-    if first.step == 0:
-        _, y = _place(0, first.dev_accuracy or 0.0, total, 1, _SHARE)
-        marks = (
-            f'<line class="pp-start" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-    if kept is not None and kept.dev_accuracy is not None:
-        x, y = _place(kept.step, kept.dev_accuracy, total, 1, _SHARE)
+    kept, marks = kept_step(steps), ""
+    if looks[0].step == 0:
+        [(_, y)] = plot.shares(_accuracies(looks[:1]))
+        marks = plot.across("pp-start", y)
+    for x, y in plot.shares(_accuracies([kept] if kept is not None else [])):
         marks += f'<circle class="pp-here" cx="{x:.1f}" cy="{y:.1f}" r="6"/>'
     return marks
-
-
-def _note(text: str) -> str:
-    y = (_SHARE[0] + _SHARE[1]) / 2 + 5
-    return f'<text x="{(_LEFT + _WIDE - _RIGHT) / 2}" y="{y}" text-anchor="middle">{text}</text>'
-
-
-def _place(
-    step: int, value: float, total: int, most: float, area: tuple[int, int]
-) -> tuple[float, float]:
-    x = _LEFT + step / max(1, total) * (_WIDE - _LEFT - _RIGHT)
-    return x, area[1] - min(1.0, max(0.0, value / most)) * (area[1] - area[0])
-
-
-def _line(kind: str, places: Sequence[tuple[float, float]]) -> str:
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    return f'<polyline class="{kind}" points="{points}"/>'
 
 
 def _said(steps: Sequence[Step], looks: Sequence[Step]) -> str:

@@ -13,7 +13,7 @@ from playground.app.registry import Registry
 from playground.app.session import Inputs
 from playground.app.tabs.evaluate import Opened, guessed, label_names, labelled_rows, sample
 from playground.app.tabs.measure import OPEN_ROWS
-from playground.app.training_code import MOST_HELD_OUT
+from playground.app.training_code import MOST_HELD_OUT, RowsFile
 from playground.engine.tuning.network import soft_template
 from playground.engine.tuning.recipe import METHODS, Recipe
 from playground.errors import PlaygroundError, shorten
@@ -182,14 +182,8 @@ def program(registry: Registry, chosen: Choices, inputs: Inputs) -> str:
     if chosen.source == TYPED:
         return training_code.typed_program(plan, typed_rows(chosen.typed, inputs.prompt()), model)
     if chosen.source != OPEN_ROWS:
-        file = f"{chosen.source}.csv"
-        return training_code.drawn_program(plan, model, file, columns={}, label="label", names={})
+        return training_code.drawn_program(plan, model, RowsFile(f"{chosen.source}.csv"))
     pairs = zip(plan.prompt.template.fields, (chosen.first, chosen.second), strict=False)
-    return training_code.drawn_program(
-        plan,
-        model,
-        "rows.csv",
-        columns={field: column for field, column in pairs if column and column != field},
-        label=chosen.label or "label",
-        names=label_names(chosen.mapping),
-    )
+    columns = {field: column for field, column in pairs if column and column != field}
+    file = RowsFile("rows.csv", columns, chosen.label or "label", label_names(chosen.mapping))
+    return training_code.drawn_program(plan, model, file)
