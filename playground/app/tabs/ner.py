@@ -101,6 +101,24 @@ class Choices:
 
 
 @dataclass(frozen=True)
+class Found:
+    """The scores of a text's spans, with the inputs that they are of."""
+
+    inputs: NerInputs
+    typed: TypedSpans
+
+    @classmethod
+    def of(cls, registry: Registry, chosen: NerInputs, kept: Found | None) -> Found:
+        """Return ``kept`` if it is of these inputs still, else new scores.
+
+        A threshold may move while a text is being read: what was kept before is then another text's.
+        """
+        if kept is not None and kept.inputs == chosen:
+            return kept
+        return cls(chosen, chosen.typed(registry))
+
+
+@dataclass(frozen=True)
 class NerTab:
     """The components of the tab that a link sets, by the name that the link gives them, and "told"."""
 
@@ -134,9 +152,10 @@ def card_text(prompt: Prompt) -> tuple[str, str]:
 def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> NerTab:
     """Build the tab inside the current Blocks context and wire it."""
     types_text, templates_text = card_text(Prompt.load(CARD))
-    start = NerInputs("", EXAMPLES[0], types_text, templates_text, "names", 4, "contextual")
-    opened = start.typed(registry)
-    shown, closely, first = drawn(registry, start, Choices(), opened)
+    boxes = (EXAMPLES[0], types_text, templates_text, "names", 4, "contextual")
+    start = NerInputs(str(model.value or ""), *boxes)
+    opened = Found.of(registry, start, None)
+    shown, closely, first = drawn(registry, opened, Choices())
     with gr.Row(elem_classes="pp-columns"):
         with gr.Column(scale=5, min_width=280):
             text = gr.Textbox(start.text, label="Text", lines=3, max_lines=12, elem_id="ner-text")
@@ -198,35 +217,35 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
     @said_in(told)
     def find(open_table: bool | None, *values: Any):
         chosen, how = _split(values)
-        typed = chosen.typed(registry)
-        picture, close, place = drawn(registry, chosen, how, typed)
-        fresh = {result: picture, panel: close, kept: typed, looked: place, lattice: None}
-        return {**fresh, **(listing(typed, *values) if open_table else {})}
+        found = Found.of(registry, chosen, None)
+        picture, close, place = drawn(registry, found, how)
+        fresh = {result: picture, panel: close, kept: found, looked: place, lattice: None}
+        return {**fresh, **(listing(found, *values) if open_table else {})}
 
     @said_in(told)
-    def draw(typed: TypedSpans | None, place: int | None, open_table: bool | None, *values: Any):
+    def draw(found: Found | None, place: int | None, open_table: bool | None, *values: Any):
         chosen, how = _split(values)
-        typed = typed or chosen.typed(registry)
-        picture, close, place = drawn(registry, chosen, how, typed, place)
+        now = Found.of(registry, chosen, found)
+        picture, close, place = drawn(registry, now, how, place if now is found else None)
         fresh = {result: picture, panel: close, looked: place}
-        return {**fresh, **(listing(typed, *values) if open_table else {})}
+        return {**fresh, **(listing(now, *values) if open_table else {})}
 
     @said_in(told)
-    def look(typed: TypedSpans | None, event: gr.EventData, *values: Any):
+    def look(found: Found | None, event: gr.EventData, *values: Any):
         chosen, how = _split(values)
-        typed = typed or chosen.typed(registry)
-        picture, close, place = drawn(registry, chosen, how, typed, _place(str(event.arg), typed))
+        now = Found.of(registry, chosen, found)
+        picture, close, place = drawn(registry, now, how, _place(str(event.arg), now.typed))
         return {result: picture, panel: close, looked: place}
 
-    def listing(typed: TypedSpans | None, *values: Any):
+    def listing(found: Found | None, *values: Any):
         chosen, how = _split(values)
-        typed = typed or chosen.typed(registry)
-        return {listed: ner_view.span_table(_drawing(chosen, how, typed)), unfolded: True}
+        drawing = _drawing(Found.of(registry, chosen, found), how)
+        return {listed: ner_view.span_table(drawing), unfolded: True}
 
     @said_in(told)
-    def chart(typed: TypedSpans | None, *values: Any):
+    def chart(found: Found | None, *values: Any):
         chosen, _ = _split(values)
-        return {lattice: figures.span_lattice(typed or chosen.typed(registry))}
+        return {lattice: figures.span_lattice(Found.of(registry, chosen, found).typed)}
 
     @said_in(told)
     def open_card(name: str):
@@ -270,27 +289,23 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
 
 
 def drawn(
-    registry: Registry,
-    chosen: NerInputs,
-    how: Choices,
-    typed: TypedSpans,
-    place: int | None = None,
+    registry: Registry, found: Found, how: Choices, place: int | None = None
 ) -> tuple[str, str, int | None]:
     """Return the text with its entities, one span closely, and which span that is; no model runs."""
-    drawing = _drawing(chosen, how, typed)
+    drawing, typed = _drawing(found, how), found.typed
     if place is None or place >= len(typed):
         place = drawing.place(drawing.entities[0].span) if drawing.entities else 0
     if not len(typed):
         return ner_view.drawn_text(drawing), ner_view.span_panel(drawing, None, ()), None
-    prompts = chosen.typer(registry).explain(typed, place)
+    prompts = found.inputs.typer(registry).explain(typed, place)
     return ner_view.drawn_text(drawing, place), ner_view.span_panel(drawing, place, prompts), place
 
 
-def _drawing(chosen: NerInputs, how: Choices, typed: TypedSpans) -> Drawing:
-    entities = decode(typed, **asdict(how))
-    templates = len(chosen.prompt().templates)
-    rest = chosen.candidates != "all"
-    return Drawing(typed, entities, templates, rest, how.threshold)
+def _drawing(found: Found, how: Choices) -> Drawing:
+    entities = decode(found.typed, **asdict(how))
+    templates = len(found.inputs.prompt().templates)
+    rest = found.inputs.candidates != "all"
+    return Drawing(found.typed, entities, templates, rest, how.threshold)
 
 
 def _exports(

@@ -21,6 +21,7 @@ from playground.app.tabs.ner import (
     CARD,
     EXAMPLES,
     Choices,
+    Found,
     NerInputs,
     NerTab,
     _place,
@@ -151,7 +152,7 @@ def test_moving_a_choice_draws_anew_and_runs_no_model(registry, opened):
     before = runner.prompts_run
     pictures = {}
     for threshold in (-2.0, 1.0, 4.7, 8.0):
-        shown, _, _ = drawn(registry, START, Choices(threshold=threshold), opened)
+        shown, _, _ = drawn(registry, Found(START, opened), Choices(threshold=threshold))
         expected = decode(opened, threshold=threshold)
         pictures[threshold] = entities(shown)
         assert pictures[threshold] == [
@@ -170,7 +171,7 @@ def test_overlaps_and_nesting_run_no_model(registry):
     for decoding in DECODINGS:
         for nested in (False, True):
             how = Choices(-2.0, decoding, nested)
-            shown, _, _ = drawn(registry, chosen, how, found)
+            shown, _, _ = drawn(registry, Found(chosen, found), how)
             expected = [
                 (str(found.spans.index(e.span)), e.label) for e in decode(found, **asdict(how))
             ]
@@ -181,20 +182,24 @@ def test_overlaps_and_nesting_run_no_model(registry):
 
 
 def test_the_span_that_is_looked_at_stays_and_is_otherwise_the_first_entity(registry, opened):
-    assert drawn(registry, START, Choices(), opened)[2] == 0
+    assert drawn(registry, Found(START, opened), Choices())[2] == 0
     margins = {opened.spans.index(e.span): e.margin for e in decode(opened, threshold=-100.0)}
     below, above = margins[0] - 0.01, margins[0] + 0.01
-    assert drawn(registry, START, Choices(below), opened)[2] == 0
+    assert drawn(registry, Found(START, opened), Choices(below))[2] == 0
     first = decode(opened, threshold=above)[0]
-    assert drawn(registry, START, Choices(above), opened)[2] == opened.spans.index(first.span) > 0
-    shown, closely, place = drawn(registry, START, Choices(8.0), opened, 3)
+    assert (
+        drawn(registry, Found(START, opened), Choices(above))[2]
+        == opened.spans.index(first.span)
+        > 0
+    )
+    shown, closely, place = drawn(registry, Found(START, opened), Choices(8.0), 3)
     assert (place, "<h2>Closely: Tom</h2>" in closely) == (3, True)
     assert [e.attributes["data-arg"] for e in select(shown, "pp-picked")] == ["3"]
-    assert drawn(registry, START, Choices(8.0), opened, 99)[2] == 0  # of a text that is gone
+    assert drawn(registry, Found(START, opened), Choices(8.0), 99)[2] == 0  # of a text that is gone
 
 
 def test_a_span_is_shown_with_the_prompts_that_typed_it(registry, opened):
-    _, closely, _ = drawn(registry, START, Choices(), opened, 2)
+    _, closely, _ = drawn(registry, Found(START, opened), Choices(), 2)
     prompt, text = START.prompt(), START.text
     at = text.index("Madrid")
     row = {"span": "Madrid", "before": text[:at], "after": text[at + 6 :], "text": text}
@@ -203,9 +208,29 @@ def test_a_span_is_shown_with_the_prompts_that_typed_it(registry, opened):
     ]
 
 
+def test_scores_serve_as_long_as_they_are_of_the_inputs(registry, opened):
+    kept = Found(START, opened)
+    assert Found.of(registry, replace(START, most_words=4.0), kept) is kept
+    for change in (
+        {"text": "Ana met Bo."},
+        {"types": "person: man\nnone: thing"},
+        {"prior": "none"},
+    ):
+        chosen = replace(START, **change)  # as when a threshold moves while the text is still read
+        found = Found.of(registry, chosen, kept)
+        assert found.inputs == chosen
+        assert (found.typed.text, list(found.typed.labels)) == (
+            chosen.text,
+            list(chosen.prompt().verbalizer.names),
+        )
+        assert entities(drawn(registry, found, Choices())[0]) == entities(
+            drawn(registry, Found(chosen, chosen.typed(registry)), Choices())[0]
+        )
+
+
 def test_a_text_without_a_candidate_is_drawn_plain(registry):
     chosen = replace(START, text=EXAMPLES[-1])
-    shown, closely, place = drawn(registry, chosen, Choices(), chosen.typed(registry))
+    shown, closely, place = drawn(registry, Found.of(registry, chosen, None), Choices())
     assert (texts(shown, "pp-entities"), place) == ([EXAMPLES[-1]], None)
     assert "No span to look at" in closely
     found = replace(chosen, candidates="all").typed(registry)
