@@ -315,9 +315,9 @@ def test_a_killed_run_is_continued_to_the_same_bytes(tmp_path, capsys):
     draw = random.Random(3)
     texts = [
         f"{draw.choice(names)} wrote {k} letters to {draw.choice(names)} of {draw.choice(names)}."
-        for k in range(1500)
+        for k in range(600)
     ]
-    texts[700] = "x" * 20_001
+    texts[400] = "x" * 20_001
     path, out = write(tmp_path / "in.csv", texts), tmp_path / "out.csv"
     assert main(["ner", path, "-o", str(tmp_path / "whole.csv")]) == 0
     journal = tmp_path / "out.csv.partial.json"

@@ -175,6 +175,7 @@ def _context(browser: Browser, width: int, height: int) -> BrowserContext:
     return browser.new_context(
         viewport={"width": width, "height": height},
         permissions=["clipboard-read", "clipboard-write"],
+        reduced_motion="reduce",  # nothing to wait for until it stands still
     )
 
 

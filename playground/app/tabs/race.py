@@ -27,7 +27,7 @@ def build_race(registry: Registry, folder: Path | None = None) -> None:
     if not races:
         gr.HTML(race_view.no_race(), elem_id="race-result")
         return
-    first = next(iter(races))
+    first = max(races, key=lambda name: len(races[name].shots))  # the one that shows most
     chosen = gr.Radio(
         [(race.data, name) for name, race in races.items()],
         value=first,

@@ -209,12 +209,13 @@ def stop_at(look: int):
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_stopped_run_ends_in_the_same_weights(kind, run):
     recipe = replace(RECIPE, epochs=3, evaluations=1, dropout=0.1)
-    whole = run(kind, "whole", recipe)
+    rows = MAKERS[kind](48)
+    whole = run(kind, "whole", recipe, train=rows)
     with pytest.raises(Stopped):
-        run(kind, recipe=recipe, say=stop_at(2))
+        run(kind, recipe=recipe, train=rows, say=stop_at(2))
     said: list[str] = []
-    done = run(kind, recipe=recipe, say=said.append)
-    assert said[1] == "Continuing the stopped run at step 6."
+    done = run(kind, recipe=recipe, train=rows, say=said.append)
+    assert said[1] == "Continuing the stopped run at step 3."
     assert same(weights_of(done.folder), weights_of(whole.folder))
     assert done.curve == whole.curve
     assert done.result == whole.result
@@ -224,16 +225,17 @@ def test_a_stopped_run_ends_in_the_same_weights(kind, run):
 
 @pytest.mark.parametrize("change", ["recipe", "rows", "golds"])
 def test_another_run_starts_anew(change, run):
+    rows = texts(32)
+    given = {"recipe": replace(SHORT, epochs=2), "train": rows}
     with pytest.raises(Stopped):
-        run("classify", recipe=replace(SHORT, epochs=2), say=stop_at(2))
-    rows = texts(96)
+        run("classify", **given, say=stop_at(2))
     changes = {
         "recipe": {"recipe": replace(SHORT, epochs=2, learning_rate=2e-3)},
-        "rows": {"train": texts(96, 5)},
+        "rows": {"train": texts(32, 5)},
         "golds": {"train": Examples("classify", rows.inputs, rows.golds[::-1])},
     }[change]
     said: list[str] = []
-    run("classify", say=said.append, **({"recipe": replace(SHORT, epochs=2)} | changes))
+    run("classify", say=said.append, **(given | changes))
     assert said[1] == "Starting anew: the stopped run is of another recipe, model or data."
 
 
