@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from playground.app.bars import SEQUENCE
-from playground.app.markup import esc, percent, points, width
+from playground.app.markup import esc, percent, polyline, width
 from playground.tasks.pretraining.timelapse import MASK, Checkpoint, Probe, Timelapse
 from playground.tasks.writing import formula_safe
 
@@ -191,7 +191,7 @@ def _curve(lapse: Timelapse) -> str:
         f'<text x="{(_LEFT + _WIDE - _RIGHT) / 2}" y="{_HIGH - 4}" text-anchor="middle">tokens read</text>'
     )
     thin = max(1, -(-len(lapse.curve) // _MOST_DRAWN))
-    train = points([_place(p.tokens, p.loss, axes) for p in lapse.curve[::thin]])
+    train = [_place(p.tokens, p.loss, axes) for p in lapse.curve[::thin]]
     seen = [k for k, point in enumerate(lapse.checkpoints) if point.mean_loss is not None]
     places = _places(lapse)
     dots = "".join(
@@ -202,8 +202,7 @@ def _curve(lapse: Timelapse) -> str:
     return (
         f'<svg class="pp-curve" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
         f'aria-label="{esc(_curve_said(lapse))}">{"".join(parts)}'
-        f'<polyline class="pp-train" points="{train}"/>'
-        f'<polyline class="pp-held" points="{points([places[k] for k in seen])}"/>{dots}'
+        f"{polyline('pp-train', train)}{polyline('pp-held', [places[k] for k in seen])}{dots}"
         f'<line class="pp-here" data-here x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>'
         f'<circle class="pp-here" data-dot cx="{x:.1f}" cy="{y:.1f}" r="6"/></svg>'
         '<p class="pp-legend"><span class="pp-key pp-key-train"></span>training loss, nats '

@@ -62,6 +62,11 @@ def notice(text: str, *, error: bool = False) -> str:
     return f'<p class="pp-notice {kind if text else ""}"{role}>{esc(text)}</p>'
 
 
+def polyline(kind: str, places: Sequence[Place]) -> str:
+    """Return a line through places as SVG, of a class of the style sheet."""
+    return f'<polyline class="{kind}" points="{points(places)}"/>'
+
+
 def points(places: Sequence[Place]) -> str:
     """Return the corners of a line as SVG writes them."""
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from playground.app.bars import SEQUENCE
-from playground.app.markup import esc, percent
-from playground.app.steps_plot import StepsPlot, line, loss_axis
+from playground.app.markup import esc, percent, polyline
+from playground.app.steps_plot import StepsPlot, loss_axis
 from playground.engine.tuning.loop import Step
 from playground.tasks.tuning.mistake_facts import Facts
 from playground.tasks.tuning.mistakes import Mistake, Trial
@@ -86,8 +86,8 @@ def _curves(trial: Trial) -> str:
     for way, steps in ways.items():
         own = [(s.step, s.loss) for s in steps if s.loss is not None]
         looks = [(s.step, s.dev_accuracy) for s in steps if s.dev_accuracy is not None]
-        parts.append(line(f"pp-{way}-way", plot.losses(own)))
-        parts.append(line(f"pp-{way}-way", plot.shares(looks)))
+        parts.append(polyline(f"pp-{way}-way", plot.losses(own)))
+        parts.append(polyline(f"pp-{way}-way", plot.shares(looks)))
     return (
         f'<svg class="pp-curve pp-ways" viewBox="{plot.view_box}" role="img" '
         f'aria-label="{esc(_said(ways))}">{"".join(parts)}</svg>'

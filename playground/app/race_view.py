@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from playground.app.markup import esc, percent, points
+from playground.app.markup import esc, percent, points, polyline
 from playground.engine.tuning.recipe import METHODS
 from playground.tasks.tuning.race import Cell, Race
 
@@ -82,7 +82,7 @@ def _panel(race: Race, method: str, axis: tuple[float, float]) -> str:
                 f'<circle class="pp-seed" cx="{x:.1f}" cy="{at(k, run.accuracy)[1]:.1f}" r="2"/>'
             )
     means = [at(k, cell.mean) for k, cell in cells]
-    parts.append(f'<polyline class="pp-mean" points="{points(means)}"/>')
+    parts.append(polyline("pp-mean", means))
     parts += [f'<circle class="pp-mean-dot" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in means]
     return (
         f'<svg class="pp-curve" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '

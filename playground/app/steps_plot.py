@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from playground.app.markup import Place, points
+from playground.app.markup import Place
 
 LEFT, RIGHT = 62, 12  # margins
 LOSS, SHARE = (20, 140), (176, 296)  # top and bottom of the two pictures
@@ -79,8 +79,3 @@ class StepsPlot:
 def loss_axis(losses: Iterable[float], guess: float) -> float:
     """Return the top of an axis that holds ``losses`` and ``guess``; it moves in halves only."""
     return math.ceil(2 * max([guess, *losses])) / 2
-
-
-def line(kind: str, places: Sequence[Place]) -> str:
-    """Return a line through places, of a class of the style sheet."""
-    return f'<polyline class="{kind}" points="{points(places)}"/>'

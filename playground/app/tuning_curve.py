@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from playground.app.markup import esc, percent
-from playground.app.steps_plot import StepsPlot, line, loss_axis
+from playground.app.markup import esc, percent, polyline
+from playground.app.steps_plot import StepsPlot, loss_axis
 from playground.engine.tuning.loop import Step
 
 _WIDE = 560
@@ -31,15 +31,15 @@ def curve(
     looks = [s for s in steps if s.dev_accuracy is not None]
     parts = [plot.frame("loss, nats", "dev accuracy")]
     for other in others:
-        parts.append(line("pp-faint", plot.shares(_accuracies(other))))
+        parts.append(polyline("pp-faint", plot.shares(_accuracies(other))))
     batch = [(s.step, s.loss) for s in steps if s.loss is not None]
     thin = max(1, -(-len(batch) // _MOST_DRAWN))
-    parts.append(line("pp-train", plot.losses(batch[::thin])))
+    parts.append(polyline("pp-train", plot.losses(batch[::thin])))
     for places in (
         plot.losses((s.step, s.dev_loss or 0.0) for s in looks),
         plot.shares(_accuracies(looks)),
     ):
-        parts.append(line("pp-held", places))
+        parts.append(polyline("pp-held", places))
         parts += [f'<circle class="pp-dot" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places]
     if looks:
         parts.append(_marks(plot, steps, looks))
