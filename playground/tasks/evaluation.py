@@ -114,13 +114,14 @@ def _places(
     labels: Sequence[str], names: Mapping[str, str], classes: Sequence[str]
 ) -> Callable[[Any], int]:
     """Return what finds the place of a data set's label in ``labels``."""
-    known = {label.lower(): k for k, label in enumerate(labels)}
+    own = {label: k for k, label in enumerate(labels)}
+    known = dict(own)
     for theirs, ours in names.items():
-        if ours.lower() not in known:
+        if (where := place_of(own, ours)) is None:
             raise PlaygroundError(
                 f"The prompt has no label {shorten(ours)}; it has {', '.join(labels)}."
             )
-        known[theirs.strip().lower()] = known[ours.lower()]
+        known[theirs.strip()] = where
 
     def place(value: Any) -> int:
         if isinstance(value, float) and value.is_integer():
@@ -132,18 +133,27 @@ def _places(
         text = "" if value is None or value != value else str(value).strip()
         if not text:
             raise PlaygroundError("The row has no label.")
-        if text.lower() in known:
-            return known[text.lower()]
-        if text.isascii() and text.isdigit() and int(text) < len(classes):
-            name = classes[int(text)].lower()
-            if name in known:
-                return known[name]
+        if (where := place_of(known, text)) is not None:
+            return where
+        number = text.isascii() and text.isdigit() and len(text) <= len(str(len(classes)))
+        if number and int(text) < len(classes):
+            where = place_of(known, classes[int(text)])
+        if where is not None:
+            return where
         raise PlaygroundError(
             f"The label {shorten(text)} is none of the prompt's ({', '.join(labels)}); "
             f"say which of them it is, as in {shorten(text).strip(chr(34))}={labels[0]}, or take a prompt for it."
         )
 
     return place
+
+
+def place_of(names: Mapping[str, int], name: str) -> int | None:
+    """Return the place of a name that people wrote: as it stands, or in other case where one alone fits."""
+    if name in names:
+        return names[name]
+    alike = {place for known, place in names.items() if known.lower() == name.lower()}
+    return alike.pop() if len(alike) == 1 else None
 
 
 def candidates(

@@ -52,6 +52,24 @@ def test_labels_are_found_by_name(prompt):
     assert rows.rows[0] == {"text": TEXTS[0]}
 
 
+def test_labels_that_differ_in_case_alone_stay_apart():
+    countries = Prompt(
+        Template("{text} {mask}"), Verbalizer({"US": ["country"], "us": ["we"], "It": ["it"]})
+    )
+    rows = labelled(countries, gold=["US", "us", "it", "IT", "us", "US"])
+    assert rows.gold.tolist() == [0, 1, 2, 2, 1, 0]
+    rows = labelled(
+        countries, gold=["Us", "us", "us", "us", "us", "them"], label_names={"them": "US"}
+    )
+    assert (rows.gold.tolist(), rows.faulty) == ([1, 1, 1, 1, 0], 1)
+    assert rows.problems[0].startswith('row 1: The label "Us" is none of the prompt')
+
+
+def test_a_label_of_thousands_of_digits_costs_its_row_alone(prompt):
+    rows = labelled(prompt, gold=["9" * 5000, *GOLD[1:]])
+    assert (len(rows), rows.faulty) == (5, 1)
+
+
 def test_labels_take_the_names_that_one_gives(prompt):
     names = {"pos": "positive", "0": "negative"}
     rows = labelled(prompt, gold=["pos"] * 3 + [0, "0", 0], label_names=names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from playground.engine.tuning.call import kept_apart
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
-from playground.tasks.evaluation import LabelledRows
+from playground.tasks.evaluation import LabelledRows, place_of
 from playground.tasks.held_out import part_of, row_key
 from playground.tasks.tuning.shots import Draw
 
 BETWEEN = "|"  # two texts of a row
+_COLON = re.compile("[:\uff1a]")  # as one writes it in Latin, or in Chinese
 
 
 def typed_rows(source: str, prompt: Prompt) -> LabelledRows:
@@ -23,7 +25,7 @@ def typed_rows(source: str, prompt: Prompt) -> LabelledRows:
     PlaygroundError for a line that cannot be read, or a label without a row.
     """
     names, fields = prompt.verbalizer.names, prompt.template.fields
-    places = {name.lower(): k for k, name in enumerate(names)}
+    places = {name: k for k, name in enumerate(names)}
     rows: list[dict[str, str]] = []
     gold: list[int] = []
     for number, line in enumerate(source.splitlines(), start=1):
@@ -78,5 +80,5 @@ def unseen(labelled: LabelledRows, typed: LabelledRows) -> LabelledRows:
 
 def _split(line: str, places: Mapping[str, int]) -> tuple[int | None, str]:
     """Return a line's place, None for no label of the prompt, and its text; no label holds a colon."""
-    label, _, text = line.replace("\uff1a", ":", 1).partition(":")
-    return places.get(label.strip().lower()), text.strip()
+    label, *rest = _COLON.split(line, maxsplit=1)
+    return place_of(places, label.strip()), "".join(rest).strip()

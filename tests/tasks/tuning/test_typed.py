@@ -27,6 +27,16 @@ def test_lines_are_rows_in_their_order(prompt):
     assert found.labels == ("positive", "negative")
 
 
+def test_a_colon_of_the_text_stays_as_it_is(prompt):
+    found = typed_rows("positive: 他说：很好\nnegative：他说: no", prompt)
+    assert [row["text"] for row in found.rows] == ["他说：很好", "他说: no"]
+
+
+def test_labels_that_differ_in_case_alone_stay_apart():
+    countries = Prompt(Template("{text} {mask}"), Verbalizer({"US": ["country"], "us": ["we"]}))
+    assert typed_rows("us: a\nUS: b", countries).gold.tolist() == [1, 0]
+
+
 def test_a_row_may_have_two_texts():
     found = typed_rows("one: One: 1 | two\nOTHER: b | c", PAIR)
     assert found.rows == [
