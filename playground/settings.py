@@ -86,7 +86,12 @@ class Settings:
     max_lens_tokens: int = _row(
         128, "Most tokens of a text whose layers and attention are looked into.", 1
     )
-    max_spans: int = _row(2_000, "Most candidate spans of one text in entity typing.", 1)
+    max_spans: int = _row(
+        2_000,
+        "Most candidate spans of one text in entity typing; each piece of a label word that splits counts as "
+        "much again.",
+        1,
+    )
     max_prior_texts: int = _row(200, "Most unlabelled texts used for a calibration prior.", 1)
     max_tune_steps: int = _row(
         200, "Most steps of a training in the Train tab; ten times as many on one's own machine.", 1

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from playground import PlaygroundError, Prompt, Prompting, Template, Verbalizer
+from playground.tasks.entities import EntityTyper
 
 
 def test_label_words_of_too_many_pieces_are_refused(prompting):
@@ -43,3 +44,20 @@ def test_models_load_side_by_side():
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_spans_with_label_words_of_many_pieces_are_refused(prompting):
+    prompt = Prompt(
+        Template("{text} {span} is a {mask}."),
+        Verbalizer({"person": ["man", "qxzvkjwyqxzzvkjqxxqqzzkk"], "none": ["film"]}),
+    )
+    text = "Ana met Bo and then she went with Cy to Rome by train. " * 20
+    before = prompting.runner.prompts_run
+    message = (
+        r"^The text has 1,\d{3} candidate spans, and the label words that split have \d\d pieces, "
+        r"each a run of its own: \d\d,\d{3} runs a template, and the most is 2,000; choose words of"
+    )
+    with pytest.raises(PlaygroundError, match=message):
+        EntityTyper(prompting, prompt).type_text(text, candidates="all")
+    assert prompting.runner.prompts_run - before < 100  # the prior alone
+    assert len(EntityTyper(prompting, prompt).type_text("Ana met Bo in Rome.")) == 3

@@ -121,7 +121,8 @@ class EntityTyper:
         """Return the type scores of several texts from one stream of batches.
 
         ``candidates`` has one entry a text. ``most_spans`` bounds the candidates of one text (the setting
-        of that name if None). Raises PlaygroundError for a text without words or with too many spans.
+        of that name if None), and the runs that they take with label words of several pieces. Raises
+        PlaygroundError for a text without words or with too many spans.
         """
         start = time.perf_counter()
         found = [
@@ -194,7 +195,21 @@ class EntityTyper:
                 f"The text has {len(spans):,} candidate spans and the most is {most:,}; shorten it, "
                 "take fewer words a span, or candidates that look like names."
             )
+        split = self._split_pieces()
+        if len(spans) * (1 + split) > most:
+            raise PlaygroundError(
+                f"The text has {len(spans):,} candidate spans, and the label words that split have {split} "
+                f"pieces, each a run of its own: {len(spans) * (1 + split):,} runs a template, and the most "
+                f"is {most:,}; choose words of one piece, or fewer spans."
+            )
         return spans
+
+    def _split_pieces(self) -> int:
+        """Return how many pieces the label words that split have together: runs beside the first."""
+        if not self.prompting.reads_words:
+            return 0
+        words = self.prompting.vocabulary.encode_prompt(self._prompts()[0])
+        return sum(len(word.ids) for word in words if not word.single)
 
     def _rows(self, text: str, spans: Sequence[Span]) -> list[dict[str, str]]:
         """Return what fills the templates for each span: no more of the text than stands near it."""
