@@ -10,8 +10,9 @@ import gradio as gr
 from playground.app import theme
 from playground.app.api import add_endpoints
 from playground.app.markup import esc, notice
+from playground.app.page import Page
 from playground.app.registry import Registry
-from playground.app.session import quiet
+from playground.app.session import picker_label, quiet
 from playground.app.share import PageState
 from playground.app.tabs.classify import ClassifyTab, build_classify
 from playground.app.tabs.columns import CompareTab
@@ -37,7 +38,7 @@ def build(registry: Registry) -> gr.Blocks:
     """Return the page, with the default model loaded and the first text scored."""
     settings = registry.settings
     line, sane = registry.status()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         with gr.Row(elem_classes="pp-header"):
             with gr.Column(scale=3, min_width=280):
                 gr.HTML(
@@ -50,17 +51,19 @@ def build(registry: Registry) -> gr.Blocks:
                 model = gr.Dropdown(
                     list(settings.model_choices),
                     value=settings.model,
-                    label="Model" if settings.hosted else "Model: shipped, a hub id or a folder",
+                    label=picker_label("Model", settings),
                     allow_custom_value=not settings.hosted,
                     elem_id="model",
                 )
+        # the model that is loaded: what it is chosen for is scored when it is there
+        ready = gr.Textbox(settings.model, visible="hidden", elem_id="model-ready", label="Loaded")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Classify", id="classify"):
-                classify = build_classify(registry, model)
+                classify = build_classify(registry, model, ready)
             with gr.Tab("Fill", id="fill", render_children=True) as fill_tab:
-                fill = build_fill(registry, model, classify, fill_tab)
+                fill = build_fill(registry, model, ready, classify, fill_tab)
             with gr.Tab("NER", id="ner", render_children=True):
-                ner = build_ner(registry, model, classify)
+                ner = build_ner(registry, model, ready, classify)
             with gr.Tab("Compare", id="compare", render_children=True) as compare_tab:
                 compare = build_compare(registry, model, classify, tabs, compare_tab)
             with gr.Tab("Eval", id="eval", render_children=True):
@@ -71,14 +74,17 @@ def build(registry: Registry) -> gr.Blocks:
             with gr.Tab("Train", id="train", render_children=True) as train_tab:
                 build_train(registry, model, classify, evaluate, compare, tabs, train_tab)
             with gr.Tab("NLI", id="nli", render_children=True):
-                nli = build_nli(registry, model, classify)
+                nli = build_nli(registry, model, ready, classify)
             with gr.Tab("Pretrain", id="pretrain", render_children=True):
-                pretrain = build_pretrain(registry, model, classify)
+                pretrain = build_pretrain(registry, model, ready, classify)
 
-        def load_model(name: str) -> str:
-            return _status(*registry.status(name))
+        def load_model(name: str) -> tuple[str, str]:
+            return _status(*registry.status(name)), name
 
-        model.change(load_model, model, status, api_visibility="private", show_progress="minimal")
+        model.change(
+            load_model, model, [status, ready], trigger_mode="always_last", show_progress="minimal",
+            concurrency_limit=settings.queue_size, api_visibility="private",
+        )  # fmt: skip
         _restore_links(
             demo, registry, tabs, model, status, classify, fill, ner, compare, nli, pretrain
         )
@@ -166,7 +172,8 @@ def launch(
     choose_threads(settings)
     address = host or settings.host
     # a link that Gradio shares reaches this machine from anywhere, whatever the address
-    registry = Registry(replace(settings, host="0.0.0.0" if share else address))
+    strangers = {"host": "0.0.0.0", "hosted": True} if share else {"host": address}
+    registry = Registry(replace(settings, **strangers))
     demo = build(registry)
     demo.launch(
         server_name=address,

@@ -27,13 +27,18 @@ _PAGE_STYLE = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run has so far: results on the first ``done`` of the rows, and which one is looked at."""
+    """What a run has so far: results on the first ``done`` of the rows, and which one is looked at.
+
+    prompt, model: what was measured, for the report; the boxes may say something else by then.
+    """
 
     labelled: LabelledRows
     results: list[Result]
     done: int
     chosen: int = 0
     cell: tuple[int, int] | None = None
+    prompt: Prompt | None = None
+    model: str = ""
 
     @property
     def finished(self) -> bool:
@@ -247,16 +252,16 @@ def rows_csv(found: Measured) -> str:
     return stream.getvalue()
 
 
-def report_page(found: Measured, prompt: Prompt, model: str, style: str) -> str:
+def report_page(found: Measured, style: str) -> str:
     """Return the report as one HTML file that opens anywhere, offline, in light and in dark."""
-    card = json.dumps(prompt.to_json(), ensure_ascii=False, indent=2)
+    card = json.dumps(found.prompt and found.prompt.to_json(), ensure_ascii=False, indent=2)
     best = max(found.results, key=lambda result: result.metrics.accuracy)
     closely = replace(found, chosen=found.results.index(best), cell=None)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>Prompt Playground: an evaluation</title>'
         f"<style>{style}{_PAGE_STYLE}</style></head><body><main><h1>{esc(found.labelled.name)}</h1>"
-        f"<p>Measured with {esc(model)} on {found.done:,} rows.</p>{report(closely, stopped=not found.finished)}"
+        f"<p>Measured with {esc(found.model)} on {found.done:,} rows.</p>{report(closely, stopped=not found.finished)}"
         f"<h2>The prompt</h2><pre>{esc(card)}</pre></main></body></html>\n"
     )
 

@@ -28,6 +28,11 @@ class HubRows:
     cut: bool
 
 
+def is_hub_id(name: str) -> bool:
+    """Return whether a name can only mean something on the hub, and nothing on this machine."""
+    return bool(_HUB_ID.fullmatch(name)) and ".." not in name and not Path(name).exists()
+
+
 def check_allowed(settings: Settings, name: str) -> str:
     """Return the name of a data set that this app may open; raises PlaygroundError for any other.
 
@@ -45,9 +50,7 @@ def check_allowed(settings: Settings, name: str) -> str:
                 f"The data set {shorten(wanted)} is not offered here; choose one of {offered}."
             )
         return wanted
-    if not settings.alone and (
-        not _HUB_ID.fullmatch(wanted) or ".." in wanted or Path(wanted).exists()
-    ):
+    if not settings.alone and not is_hub_id(wanted):
         raise PlaygroundError(
             f"{shorten(wanted)} is no hub data set, and folders open only where the app is reached "
             "from its own machine alone; write a name such as stanfordnlp/sst2."

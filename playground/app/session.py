@@ -16,6 +16,7 @@ from playground.app.registry import Registry
 from playground.engine import Explanation
 from playground.errors import PlaygroundError
 from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer
+from playground.settings import Settings
 
 log = logging.getLogger("playground")
 BROKEN = "Something went wrong on our side; your text is untouched. Please try again."
@@ -99,6 +100,17 @@ def download(name: str, kind: str, text: str) -> str:
     return json.dumps({"name": name, "type": kind, "text": text})
 
 
+def picker_label(kind: str, settings: Settings) -> str:
+    """Return the label of a box that names a model, with what may be typed into it."""
+    if settings.hosted:
+        return kind
+    return (
+        f"{kind}: shipped, a hub id or a folder"
+        if settings.alone
+        else f"{kind}: shipped or a hub id"
+    )
+
+
 def live(registry: Registry) -> dict[str, Any]:
     """Return the wiring of live events: the newest edit always wins, and nothing flickers."""
     return {
@@ -159,7 +171,7 @@ def stoppable(
     ``make`` takes the inputs and yields what there is so far, which ``draw`` shows (and is told whether
     Stop was pressed) and ``kept`` keeps. ``exports`` appear when it ends.
     """
-    halting = gr.State(None, time_to_live=3600)
+    halting = gr.State(None)  # for as long as the run takes
     idle = {stop: gr.update(visible=False), go: gr.update(interactive=True)}
 
     def parts(*values: Any) -> Iterator[Updates]:

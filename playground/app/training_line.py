@@ -18,7 +18,7 @@ class TrainingLine:
     def __init__(self, most: int) -> None:
         self._most = most
         self._line: list[Place] = []
-        self._moved = threading.Condition()
+        self._lock = threading.Lock()
 
     @contextmanager
     def place(self) -> Iterator[Place]:
@@ -27,7 +27,7 @@ class TrainingLine:
         Raises PlaygroundError where the line is full.
         """
         place = Place(self)
-        with self._moved:
+        with self._lock:
             if len(self._line) >= self._most:
                 raise PlaygroundError(
                     f"{len(self._line)} trainings are in line, as many as this app takes; try again in "
@@ -37,12 +37,11 @@ class TrainingLine:
         try:
             yield place
         finally:
-            with self._moved:
+            with self._lock:
                 self._line.remove(place)
-                self._moved.notify_all()
 
     def __len__(self) -> int:
-        with self._moved:
+        with self._lock:
             return len(self._line)
 
 
@@ -54,11 +53,5 @@ class Place:
 
     def ahead(self) -> int:
         """Return how many stand before: 0 when it is one's turn."""
-        with self._line._moved:
-            return self._line._line.index(self)
-
-    def wait(self, seconds: float) -> int:
-        """Wait until it is one's turn, at most ``seconds``; return how many still stand before."""
-        with self._line._moved:
-            self._line._moved.wait_for(lambda: self._line._line.index(self) == 0, timeout=seconds)
+        with self._line._lock:
             return self._line._line.index(self)

@@ -101,15 +101,37 @@ def test_those_who_ask_at_once_for_different_models_get_them(opened, folder):
     assert sorted(prompting.backbone.name for prompting in found) == sorted(NAMES)
 
 
-def test_a_model_that_is_there_waits_for_no_load(opened, folder):
+def test_nobody_waits_for_a_model_that_takes_long(opened, folder):
+    registry, arrived = opened(), threading.Event()
+    kept, read = registry.get(), registry._models._load
+
+    def slowly(name: str) -> Prompting:
+        arrived.wait(60)
+        return read(name)
+
+    registry._models._load = slowly  # as if a large model were on its way
+    two = str(folder / "two")
+    for _ in range(2):
+        with pytest.raises(PlaygroundError) as error:
+            registry.get(two, patience=0.01)
+        assert (
+            str(error.value) == f'The model "{two}" is still being loaded; try again in a moment.'
+        )
+    assert registry.get() is kept
+    arrived.set()
+    assert registry.status(two)[0].startswith("two · ")
+    assert registry.get(two) is registry.get(two)
+
+
+def test_an_error_of_the_load_itself_is_told_as_it_is(opened):
     registry = opened()
-    kept = registry.get()
-    found: list[Prompting] = []
-    asker = threading.Thread(target=lambda: found.append(registry.get()), daemon=True)
-    with registry._models._loading:  # as if a large model were on its way
-        asker.start()
-        asker.join(5)
-        assert found == [kept]
+
+    def fails(name: str) -> Prompting:
+        raise TimeoutError("the hub is slow")
+
+    registry._models._load = fails
+    with pytest.raises(TimeoutError, match="the hub is slow"):
+        registry.get()
 
 
 def test_a_wrong_name_loses_nothing(opened, folder):
@@ -139,6 +161,24 @@ def test_a_hosted_registry_loads_only_what_is_listed(opened, folder):
         PlaygroundError, match=r'^The model ".*" is not offered here; choose one of'
     ):
         registry.get(str(folder / "two"))
+
+
+def test_a_class_opens_no_folder_that_is_not_listed(opened, folder):
+    one, two = str(folder / "one"), str(folder / "two")
+    registry = opened(host="0.0.0.0", models=two)
+    assert registry.get(two).backbone.name == "two"
+    assert registry.get(one).backbone.name == "one"  # the default one
+    told = set()
+    for name in (str(folder / "three"), "/etc/ssl", "/no/such/place", "../x", "~"):
+        with pytest.raises(
+            PlaygroundError, match=r'^The model ".*" is no hub id, and folders'
+        ) as error:
+            registry.get(name)
+        with pytest.raises(PlaygroundError, match="is no hub id"):
+            registry.classifier(name)
+        told.add(str(error.value).replace(name, ""))
+    assert len(told) == 1  # what is there reads as what is not
+    assert opened(host="127.0.0.1").get(str(folder / "three")).backbone.name == "three"
 
 
 def test_the_status_of_a_model_without_a_warning(prompting):

@@ -48,25 +48,13 @@ def test_a_full_line_takes_no_more():
         assert len(line) == 2
 
 
-def test_waiting_ends_with_the_turn_or_with_the_time():
-    line = TrainingLine(2)
-    first = line.place()
-    first.__enter__()
-    with line.place() as second:
-        assert second.wait(0.01) == 1
-        threading.Timer(0.05, lambda: first.__exit__(None, None, None)).start()
-        start = time.monotonic()
-        assert second.wait(20) == 0
-        assert time.monotonic() - start < 10
-
-
 def test_of_many_threads_one_trains_at_a_time():
     line, training, most = TrainingLine(20), [], []
 
     def train() -> None:
         with line.place() as place:
-            while place.wait(1.0):
-                pass
+            while place.ahead():
+                time.sleep(0.001)
             training.append(1)
             most.append(len(training))
             time.sleep(0.002)

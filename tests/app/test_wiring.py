@@ -42,8 +42,13 @@ def live(page: gr.Blocks) -> list[BlockFunction]:
         listener
         for listener in listeners(page)
         if any("result" in (block.elem_id or "") for block in listener.outputs)
-        and any(isinstance(block, gr.Textbox) for block, _ in triggers(page, listener))
+        and any(typed_in(block) for block, _ in triggers(page, listener))
     ]
+
+
+def typed_in(block: object) -> bool:
+    """Return whether a visitor can type in a component."""
+    return isinstance(block, gr.Textbox) and block.visible != "hidden"
 
 
 def test_no_text_box_listens_to_key_presses(page):
@@ -62,7 +67,7 @@ def test_every_text_box_that_one_types_in_is_live(page):
         block.elem_id or block.label
         for listener in live(page)
         for block, event in triggers(page, listener)
-        if isinstance(block, gr.Textbox)
+        if typed_in(block)
     }
     assert typed == {
         *("classify-text", "classify-text-b", "classify-template", "classify-words"),
@@ -104,7 +109,7 @@ def test_every_choice_is_live(page):
     started = [block.elem_id or block.label for block, _ in triggers(page, score)]
     assert sorted(started) == sorted(
         [
-            "model",
+            "model-ready",
             "classify-text",
             "classify-text-b",
             "classify-template",
@@ -122,7 +127,14 @@ def test_a_choice_of_entities_is_drawn_by_what_runs_no_model(page):
     """What finds is started by what a model run depends on, what draws by the other choices."""
     (find,) = (listener for listener in live(page) if name(listener) == "find")
     asked = [
-        *("model", "ner-text", "ner-types", "ner-templates", "ner-candidates", "ner-most-words"),
+        *(
+            "model-ready",
+            "ner-text",
+            "ner-types",
+            "ner-templates",
+            "ner-candidates",
+            "ner-most-words",
+        ),
         "ner-prior",
     ]
     assert [block.elem_id for block, _ in triggers(page, find)] == asked
@@ -135,7 +147,7 @@ def test_a_choice_of_entities_is_drawn_by_what_runs_no_model(page):
     choices = ["ner-threshold", "ner-decoding", "ner-nested"]
     assert [block.elem_id for block, _ in triggers(page, draw)] == choices
     assert (draw.trigger_mode, draw.show_progress) == ("always_last", "hidden")
-    assert [block.elem_id for block in find.inputs[1:]] == [*asked, *choices]
+    assert [block.elem_id for block in find.inputs[1:]] == ["model", *asked[1:], *choices]
     assert [type(block) for block in (find.inputs[0], *draw.inputs[:3])] == [gr.State] * 4
 
 

@@ -65,8 +65,8 @@ def input_values(prompt: Prompt, texts: Sequence[str]) -> list[str]:
     ]
 
 
-def build_classify(registry: Registry, model: gr.Dropdown) -> ClassifyTab:
-    """Build the tab inside the current Blocks context and wire it."""
+def build_classify(registry: Registry, model: gr.Dropdown, ready: gr.Textbox) -> ClassifyTab:
+    """Build the tab inside the current Blocks context and wire it; ``ready`` changes with a new model."""
     prompt = default_prompt()
     start = Inputs("", *input_values(prompt, first_texts(prompt)))
     opened = explain(registry, start)  # the page opens scored
@@ -168,7 +168,8 @@ def build_classify(registry: Registry, model: gr.Dropdown) -> ClassifyTab:
         concurrency_limit=registry.settings.concurrency,
         **quiet(),
     )
-    gr.on([i.change for i in inputs], score, inputs, [result, details, told], **live(registry))
+    edited = [box.change for box in (ready, *inputs[1:])]
+    gr.on(edited, score, inputs, [result, details, told], **live(registry))
     details.click(swap, words, [words, told], **quiet())
     gr.on([fold.expand, again.click], draw, inputs, [chart, told], **quiet())
     # a program on the page is of the prompt as it was: an edit takes it away, in the browser alone

@@ -36,6 +36,7 @@ from playground.tasks.reading import Record, Table
 
 AS_EDITED, ALL_TEMPLATES = "as it is in Classify", "all templates of the card"
 SETS = {"reviews": "our 200 reviews", "headlines": "our 100 headlines", "nli": "our 60 pairs"}
+GONE = "The results are gone from the page's memory; press Run again."
 _LABEL_COLUMNS = ("label", "gold_label", "gold", "class", "sentiment", "target")
 
 
@@ -166,7 +167,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     @said_in(told)
     def act(found: Measured | None, event: gr.EventData):
         if found is None:
-            raise PlaygroundError("The results are gone from the page's memory; press Run again.")
+            raise PlaygroundError(GONE)
         argument = str(event.arg)
         if event.act == "row":
             texts = joined(list(found.labelled.rows[place(argument, found.done)].values()))
@@ -186,11 +187,15 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
     result.click(act, kept, [kept, result, tabs, *classify.inputs[1:3], told], **quiet())
 
     @said_in(told)
-    def make_csv(found: Measured):
+    def make_csv(found: Measured | None):
+        if found is None:
+            raise PlaygroundError(GONE)
         return {payload: download("evaluated.csv", "text/csv", eval_view.rows_csv(found))}
 
     @said_in(told)
-    def make_json(found: Measured):
+    def make_json(found: Measured | None):
+        if found is None:
+            raise PlaygroundError(GONE)
         data = {
             "rows": found.done,
             "labels": list(found.labelled.labels),
@@ -201,18 +206,14 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
         }
 
     @said_in(told)
-    def make_report(found: Measured, *values: str):
-        chosen = Inputs(*values)
-        name = shown_name(registry, chosen.model)
-        text = eval_view.report_page(found, chosen.prompt(), name, css())
+    def make_report(found: Measured | None):
+        if found is None:
+            raise PlaygroundError(GONE)
+        text = eval_view.report_page(found, css())
         return {payload: download("evaluation.html", "text/html", text)}
 
-    for button, make, inputs in (
-        (save, make_csv, [kept]),
-        (numbers, make_json, [kept]),
-        (page, make_report, [kept, *classify.inputs]),
-    ):
-        leaves(button, make, inputs, [told], payload, DOWNLOAD_JS)
+    for button, make in ((save, make_csv), (numbers, make_json), (page, make_report)):
+        leaves(button, make, kept, [told], payload, DOWNLOAD_JS)
     return EvalTab([opened, text, second, label, names])
 
 
@@ -230,8 +231,9 @@ def measured(
     labelled = labelled_rows(registry, prompt, found, *columns, label, mapping)
     tried = candidates([("", with_card_templates(prompt) if all_templates else prompt)],
                        templates="all" if all_templates else "first")  # fmt: skip
+    model = shown_name(registry, inputs.model)
     for results in evaluate_parts(registry.get(inputs.model), tried, labelled):
-        yield Measured(labelled, results, results[0].metrics.rows)
+        yield Measured(labelled, results, results[0].metrics.rows, prompt=prompt, model=model)
 
 
 def labelled_rows(

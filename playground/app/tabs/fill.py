@@ -44,9 +44,9 @@ class FillTab:
 
 
 def build_fill(
-    registry: Registry, model: gr.Dropdown, classify: ClassifyTab, tab: gr.Tab
+    registry: Registry, model: gr.Dropdown, ready: gr.Textbox, classify: ClassifyTab, tab: gr.Tab
 ) -> FillTab:
-    """Build the tab; predictions can join the label words of Classify."""
+    """Build the tab; predictions can join the label words of Classify. ``ready`` changes with a new model."""
     words = classify.words
     with gr.Row(elem_id="fill-options"):
         mode = gr.Radio(
@@ -62,7 +62,7 @@ def build_fill(
     told = gr.HTML(notice(""), elem_id="fill-notice")
     with gr.Row(elem_classes="pp-columns pp-sides"):
         sides = [
-            _side(registry, model, mode, label, count, words, told, name, start)
+            _side(registry, model, ready, mode, label, count, words, told, name, start)
             for name, start in zip(("a", "b"), DEFAULT_SENTENCES, strict=True)
         ]
     with gr.Row(elem_classes="pp-exports"):
@@ -118,6 +118,7 @@ def _pairs_html() -> str:
 def _side(
     registry: Registry,
     model: gr.Dropdown,
+    ready: gr.Textbox,
     mode: gr.Radio,
     label: gr.Dropdown,
     count: gr.Slider,
@@ -160,7 +161,7 @@ def _side(
         return {words: changed, told: notice(f"Added {token} to {target} in Classify.")}
 
     gr.on(
-        [model.change, sentence.change, count.change, mode.change],
+        [ready.change, sentence.change, count.change, mode.change],
         predict,
         [model, sentence, count, mode],
         [result, said],

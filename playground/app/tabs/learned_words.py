@@ -65,7 +65,7 @@ def build_learned_words(registry: Registry, classify: ClassifyTab, evaluate: Eva
         told = gr.HTML(notice(""), elem_id="words-notice")
         result = gr.HTML("", elem_id="words-result", js_on_load=actions_js())
         kept = gr.State(None, time_to_live=3600)
-        halting = gr.State(None, time_to_live=3600)
+        halting = gr.State(None)
 
     idle = {stop: gr.update(visible=False), go: gr.update(interactive=True)}
 

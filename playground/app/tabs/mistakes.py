@@ -61,7 +61,7 @@ def build_mistakes(registry: Registry, classify: ClassifyTab) -> None:
                 "minute.</p>",
                 elem_id="mistakes-result",
             )
-    halting = gr.State(None, time_to_live=3600)
+    halting = gr.State(None)
 
     @said_in(told)
     def explain(chosen: str):

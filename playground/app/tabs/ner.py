@@ -149,8 +149,10 @@ def card_text(prompt: Prompt) -> tuple[str, str]:
     return prompt.verbalizer.to_text(), "\n".join(t.source for t in prompt.templates)
 
 
-def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> NerTab:
-    """Build the tab inside the current Blocks context and wire it."""
+def build_ner(
+    registry: Registry, model: gr.Dropdown, ready: gr.Textbox, classify: ClassifyTab
+) -> NerTab:
+    """Build the tab inside the current Blocks context and wire it; ``ready`` changes with a new model."""
     types_text, templates_text = card_text(Prompt.load(CARD))
     boxes = (EXAMPLES[0], types_text, templates_text, "names", 4, "contextual")
     start = NerInputs(str(model.value or ""), *boxes)
@@ -261,7 +263,7 @@ def build_ner(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
 
     all_inputs = [*inputs, *choices]
     gr.on(
-        [box.change for box in inputs],
+        [box.change for box in (ready, *inputs[1:])],
         find,
         [unfolded, *all_inputs],
         [result, panel, kept, looked, lattice, listed, unfolded, told],

@@ -21,6 +21,7 @@ from playground.app.session import (
     joined,
     leaves,
     live,
+    picker_label,
     quiet,
     said_in,
     texts_in,
@@ -50,8 +51,10 @@ class NliTab:
         return {**updates, **({self.classifier: classifier} if classifier else {})}
 
 
-def build_nli(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> NliTab:
-    """Build the tab inside the current Blocks context and wire it."""
+def build_nli(
+    registry: Registry, model: gr.Dropdown, ready: gr.Textbox, classify: ClassifyTab
+) -> NliTab:
+    """Build the tab inside the current Blocks context and wire it; ``ready`` changes with a new model."""
     settings = registry.settings
     opened, prompt = judged(registry, "", "", *START)
     with gr.Row(elem_classes="pp-columns"):
@@ -74,9 +77,7 @@ def build_nli(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
             classifier = gr.Dropdown(
                 list(settings.nli_model_names),
                 value=settings.nli_model,
-                label="Classifier"
-                if settings.hosted
-                else "Classifier: shipped, a hub id or a folder",
+                label=picker_label("Classifier", settings),
                 allow_custom_value=not settings.hosted,
                 elem_id="nli-model",
             )
@@ -99,7 +100,8 @@ def build_nli(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> 
         return dict(zip(pair, chosen_pair(event.act, str(event.arg)), strict=True))
 
     inputs = [model, classifier, *pair]
-    gr.on([i.change for i in inputs], judge, inputs, [result, cloze, told], **live(registry))
+    edited = [box.change for box in (ready, *inputs[1:])]
+    gr.on(edited, judge, inputs, [result, cloze, told], **live(registry))
     examples.click(take, None, [*pair, told], **quiet())
     swap.click(lambda one, other: (other, one), pair, pair, **quiet())
     return NliTab((premise, hypothesis), classifier)
@@ -214,7 +216,7 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
             stop = gr.Button("Stop", size="sm", visible=False, elem_id="nli-stop")
             save = gr.Button("Download results", size="sm", visible=False, elem_id="nli-save")
         kept = gr.State(None, time_to_live=1800)
-        halting = gr.State(None, time_to_live=1800)
+        halting = gr.State(None)
         payload = gr.Textbox(visible="hidden", elem_id="nli-table-payload", label="Export")
 
     def run(chosen: str, event: gr.EventData):

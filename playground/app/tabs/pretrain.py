@@ -70,9 +70,11 @@ class PretrainTab:
         return [self.text, self.sentence, self.picked]
 
 
-def build_pretrain(registry: Registry, model: gr.Dropdown, classify: ClassifyTab) -> PretrainTab:
-    """Build the tab inside the current Blocks context and wire it."""
-    sentence = _training(registry, model)
+def build_pretrain(
+    registry: Registry, model: gr.Dropdown, ready: gr.Textbox, classify: ClassifyTab
+) -> PretrainTab:
+    """Build the tab inside the current Blocks context and wire it; ``ready`` changes with a new model."""
+    sentence = _training(registry, model, ready)
     gr.HTML(_head("Inside one prediction", _INSIDE), elem_id="pretrain-inside-head")
     start, problem = _drawn_at_start(registry)
     with gr.Row(elem_classes="pp-columns", elem_id="pretrain-inside"):
@@ -126,7 +128,7 @@ def build_pretrain(registry: Registry, model: gr.Dropdown, classify: ClassifyTab
         }
 
     gr.on(
-        [model.change, text.change],
+        [ready.change, text.change],
         look_inside,
         [model, text, picked],
         [layers, attention, heads, picked, said],
@@ -137,7 +139,7 @@ def build_pretrain(registry: Registry, model: gr.Dropdown, classify: ClassifyTab
     return PretrainTab(registry, text, sentence, picked)
 
 
-def _training(registry: Registry, model: gr.Dropdown) -> gr.Dropdown:
+def _training(registry: Registry, model: gr.Dropdown, ready: gr.Textbox) -> gr.Dropdown:
     """Build the time-lapse: a sentence to choose, its frames, and all of them as a table."""
     gr.HTML(_head("Through training", _TRAINING), elem_id="pretrain-lapse-head")
     result_html, table_html, problem, choices = shown_lapse(registry, "", "")
@@ -182,7 +184,7 @@ def _training(registry: Registry, model: gr.Dropdown) -> gr.Dropdown:
         text = lapse_view.lapse_csv(lapse, probe_of(lapse, wanted or ""))
         return {payload: download("pretraining.csv", "text/csv", text)}
 
-    model.change(
+    ready.change(
         open_lapse, [model, sentence], [result, table, told, sentence, save],
         trigger_mode="always_last", **quiet(),
     )  # fmt: skip

@@ -232,7 +232,7 @@ def _wire_run(
     estimate: gr.HTML,
     drawn: gr.HTML,
 ) -> None:
-    halting = gr.State(None, time_to_live=3600)
+    halting = gr.State(None)
     idle: Updates = {stop: gr.update(visible=False), go: gr.update(interactive=True)}
 
     async def run(

@@ -24,7 +24,7 @@ from playground.app.train_view import Asked
 from playground.engine.tuning.delta import Delta
 from playground.engine.tuning.files import delta_bytes, delta_from_bytes
 from playground.errors import PlaygroundError
-from playground.prompts import Prompt
+from playground.prompts import Prompt, RulePrompt
 from playground.tasks.tuning.card import delta_card
 from playground.tasks.tuning.watched import Watched
 
@@ -137,7 +137,13 @@ def from_file(registry: Registry, content: str, model: str) -> tuple[Delta, str]
         data = base64.b64decode(content.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         raise PlaygroundError("The file did not arrive whole; open it again.") from None
-    delta = _bare(delta_from_bytes(data))
+    delta = delta_from_bytes(data)
+    if isinstance(delta.prompt, RulePrompt):
+        raise PlaygroundError(
+            "The file holds a prompt with rules, which the page does not take; use it with "
+            "playground score --tuned."
+        )
+    delta = _bare(delta)
     base = base_of(registry, model)
     tuned = registry.get(base).tuned(delta)
     row = dict.fromkeys(delta.prompt.template.fields, "A film.")

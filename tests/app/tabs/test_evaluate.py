@@ -12,6 +12,7 @@ import pytest
 from playground import Prompt, Prompting, resources
 from playground.app import eval_view
 from playground.app.eval_view import Measured
+from playground.app.markup import esc
 from playground.app.registry import Registry
 from playground.app.session import Inputs
 from playground.app.tabs.classify import default_prompt, input_values
@@ -139,6 +140,14 @@ def test_the_report_names_each_candidate_and_each_cell(registry):
     part = next(measured(registry, INPUTS, sample("reviews"), ("text", None), "label", "", False))
     assert "Stopped after 64 of 200 rows" in eval_view.report(part, stopped=True)
     assert "Running: 64 of 200 rows" in eval_view.report(part)
+
+
+def test_the_page_that_leaves_names_what_was_measured(registry):
+    end = last(registry)
+    page = eval_view.report_page(end, "")
+    assert "Measured with playground-mini on 3 rows." in page
+    assert esc(default_prompt().template.source) in page
+    assert (end.prompt.template, end.model) == (default_prompt().template, "playground-mini")
 
 
 def test_a_cell_shows_its_rows_surest_first(registry):

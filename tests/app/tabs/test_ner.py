@@ -262,7 +262,8 @@ STATE = {
 def tab(registry) -> NerTab:
     with gr.Blocks():
         model = gr.Dropdown(["playground-mini"], value="playground-mini")
-        return build_ner(registry, model, build_classify(registry, model))
+        ready = gr.Textbox()
+        return build_ner(registry, model, ready, build_classify(registry, model, ready))
 
 
 def values(tab: NerTab, state: dict) -> dict[str, object]:

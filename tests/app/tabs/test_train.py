@@ -34,6 +34,7 @@ from playground.app.tabs.trained import from_file as opened
 from playground.cli import main
 from playground.engine.tuning.files import delta_bytes
 from playground.engine.tuning.recipe import METHODS
+from playground.prompts import load_prompt
 from playground.settings import Settings
 from playground.tasks.tuning.watched import Watched
 from tests.app.elements import texts
@@ -328,6 +329,13 @@ def test_a_hostile_file_is_refused_in_one_sentence(registry, done, content, sent
         opened(small, content(delta), "")
     assert str(error.value).startswith(sentence)
     assert len(small.tuned) == 0
+
+
+def test_a_prompt_with_rules_is_refused(registry, done):
+    delta = registry.tuned.delta(done["bias"][-1][1].name)
+    rules = replace(delta, prompt=load_prompt("relations"))
+    with pytest.raises(PlaygroundError, match=r"^The file holds a prompt with rules, which"):
+        opened(registry, coded(delta_bytes(rules)), "")
 
 
 def test_numbers_that_break_the_model_are_refused(registry, done):
