@@ -9,7 +9,7 @@ run: $(VENV)/.run
 	$(PY) -m playground run
 
 test: $(VENV)/.dev
-	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -10,8 +10,8 @@ from playground.app.tabs.classify import default_prompt
 from playground.tasks.attribution import Attribution, Piece, leave_one_out
 from tests.app.driver import PATIENCE
 from tests.app.elements import read, select, texts
+from tests.app.looks import barriers
 from tests.app.payloads import PAYLOADS
-from tests.app.test_browser_looks import violations
 
 FOUND = Attribution(
     (
@@ -63,4 +63,4 @@ def test_a_visitor_weighs_the_words(visitor, prompting: Prompting):
     first.wait_for(timeout=PATIENCE)
     best = leave_one_out(prompting, text, default_prompt()).strongest(1)[0]
     assert first.text_content() == f"{best.text} {points(best.effect)} of the text"
-    assert violations(visitor) == []
+    assert barriers(visitor) == []

@@ -10,9 +10,9 @@ import pytest
 
 from playground import Prompt, resources
 from tests.app.driver import PATIENCE, START, Visitor
+from tests.app.looks import WIDTHS, barriers, spilled
 from tests.app.serving import served
 from tests.app.test_browser_eval import evaluation, give, run  # noqa: F401
-from tests.app.test_browser_looks import SPILLED, violations
 
 pytestmark = pytest.mark.browser
 
@@ -182,24 +182,11 @@ def test_too_few_rows_say_so(evaluation):  # noqa: F811
 # ---- looks --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_folded_parts_have_no_barrier(visitor, theme):
-    visitor.open(f"?__theme={theme}")
+def test_the_folded_parts_have_no_barrier_and_nothing_spills(visitor):
     visitor.tab("Eval")
     visitor.page.locator("#eval-run").wait_for()
     visitor.open_fold("eval-hub")
     grid(visitor)
     find_words(visitor)
-    assert violations(visitor) == []
-
-
-@pytest.mark.parametrize("width", [320, 390, 768])
-def test_nothing_of_them_spills(arrive, width):
-    visitor = arrive(width=width, height=844)
-    visitor.tab("Eval")
-    visitor.page.locator("#eval-run").wait_for()
-    visitor.open_fold("eval-hub")
-    grid(visitor)
-    find_words(visitor)
-    assert visitor.page.evaluate("document.documentElement.scrollWidth") == width
-    assert visitor.page.evaluate(SPILLED) == []
+    assert barriers(visitor) == []
+    assert spilled(visitor, *WIDTHS) == []

@@ -5,160 +5,123 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from playground.prompts import Prompt
 from tests.app.driver import START, Visitor
+from tests.app.looks import WATCH_SHIFTS, WIDTHS, barriers, spilled
 
 pytestmark = pytest.mark.browser
 
 LONG = "It was a long and very slow film about a train that never came. " * 30
-# What axe may say inside Gradio's own code box (CodeMirror), and nowhere else.
-ALLOWED_IN_CODE = {
-    "color-contrast",  # the colours of its light theme for Python
-    "scrollable-region-focusable",  # its scroller takes no focus where the code is read-only
-}
-# Elements that stand out of the page to the right, but for what is scrolled inside its own box.
-SPILLED = """() => [...document.querySelectorAll('body *')].filter((element) => {
-  if (element.getBoundingClientRect().right <= document.documentElement.clientWidth + 1) return false;
-  for (let box = element; box; box = box.parentElement)
-    if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(box).overflowX) && box !== element
-        && box.getBoundingClientRect().right <= document.documentElement.clientWidth + 1) return false;
-  return element.getBoundingClientRect().width > 0;
-}).map((element) => element.outerHTML.slice(0, 120))"""
-WATCH_SHIFTS = """() => {
-  window.shifted = 0;
-  new PerformanceObserver((list) => list.getEntries().forEach((e) => { window.shifted += e.value; }))
-    .observe({ type: 'layout-shift' });
-}"""
 
 
-def violations(visitor: Visitor) -> list[tuple[str, str, str]]:
-    """Return what axe finds once nothing moves: (rule, where, what), without Gradio's own."""
-    visitor.page.evaluate("Promise.all(document.getAnimations().map((a) => a.finished))")
-    found = Axe().run(visitor.page).response["violations"]
-    return [
-        (rule["id"], node["target"][0], node["html"][:200])
-        for rule in found
-        for node in rule["nodes"]
-        if not (rule["id"] in ALLOWED_IN_CODE and in_code(visitor, node["target"][0]))
-    ]
-
-
-def in_code(visitor: Visitor, selector: str) -> bool:
-    return visitor.page.evaluate(
-        "(s) => !!document.querySelector(s).closest('.cm-editor')", selector
-    )
-
-
-@pytest.fixture(params=["light", "dark"])
-def themed(request, visitor) -> Visitor:
-    """A visitor who likes it light, and one who likes it dark."""
-    visitor.open(f"?__theme={request.param}")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_address_chooses_the_theme(visitor, theme):
+    visitor.open(f"?__theme={theme}")
     dark = visitor.page.evaluate("document.body.classList.contains('dark')")
-    assert dark is (request.param == "dark")
-    return visitor
+    assert dark is (theme == "dark")
 
 
 # ---- accessibility ------------------------------------------------------------------------------
 
 
-def test_classify_has_no_barrier(themed):
-    assert violations(themed) == []
+def test_classify_has_no_barrier(visitor):
+    assert barriers(visitor) == []
 
 
-def test_classify_has_no_barrier_with_everything_open(themed, truth):
+def test_classify_has_no_barrier_with_everything_open(visitor, truth):
     """A pair, folded choices, a split word, a cut text, the program and the chart."""
     words = "yes: unputdownable*0.5, yes\nno: no"
-    themed.choose("classify-card", "nli")
-    themed.page.get_by_label("Hypothesis", exact=True).wait_for()
-    themed.box("classify-text").fill(LONG)
-    themed.box("classify-words").fill(words)
+    visitor.choose("classify-card", "nli")
+    visitor.page.get_by_label("Hypothesis", exact=True).wait_for()
+    visitor.box("classify-text").fill(LONG)
+    visitor.box("classify-words").fill(words)
     card = Prompt.load("nli")
-    second = themed.value("classify-text-b")
+    second = visitor.value("classify-text-b")
     wanted = truth(text=LONG, second_text=second, template=card.template.source, label_words=words)
-    themed.until(wanted)
-    themed.click("sample", "negation")
-    themed.page.locator("#classify-about .pp-remark").wait_for()
-    themed.open_fold("classify-scoring")
-    themed.open_fold("classify-chart")
-    themed.page.locator("#classify-chart .main-svg").first.wait_for()
-    themed.box("classify-text").fill(LONG)
-    second = themed.value("classify-text-b")
+    visitor.until(wanted)
+    visitor.click("sample", "negation")
+    visitor.page.locator("#classify-about .pp-remark").wait_for()
+    visitor.open_fold("classify-scoring")
+    visitor.open_fold("classify-chart")
+    visitor.page.locator("#classify-chart .main-svg").first.wait_for()
+    visitor.box("classify-text").fill(LONG)
+    second = visitor.value("classify-text-b")
     wanted = truth(text=LONG, second_text=second, template=card.template.source, label_words=words)
-    themed.until(wanted)
-    themed.page.locator("#classify-python").click()
-    themed.page.locator("#classify-code .cm-line").first.wait_for()
-    assert violations(themed) == []
+    visitor.until(wanted)
+    visitor.page.locator("#classify-python").click()
+    visitor.page.locator("#classify-code .cm-line").first.wait_for()
+    assert barriers(visitor) == []
 
 
-def test_an_error_is_no_barrier(themed):
-    themed.box("classify-template").fill("no gap")
-    themed.page.get_by_role("alert").wait_for()
-    assert violations(themed) == []
+def test_an_error_is_no_barrier(visitor):
+    visitor.box("classify-template").fill("no gap")
+    visitor.page.get_by_role("alert").wait_for()
+    assert barriers(visitor) == []
 
 
-def test_fill_has_no_barrier(themed):
-    themed.tab("Fill")
-    themed.page.locator("#fill-result-b [data-seq]").wait_for()
-    assert violations(themed) == []
-    themed.radio("Add it to a label")
-    themed.page.locator("#fill-label input").wait_for()
-    themed.box("fill-a").fill("{mask} " * 5)
-    themed.page.get_by_role("alert").wait_for()
-    assert violations(themed) == []
+def test_fill_has_no_barrier(visitor):
+    visitor.tab("Fill")
+    visitor.page.locator("#fill-result-b [data-seq]").wait_for()
+    assert barriers(visitor) == []
+    visitor.radio("Add it to a label")
+    visitor.page.locator("#fill-label input").wait_for()
+    visitor.box("fill-a").fill("{mask} " * 5)
+    visitor.page.get_by_role("alert").wait_for()
+    assert barriers(visitor) == []
 
 
-def test_compare_has_no_barrier(themed):
-    themed.tab("Compare")
-    themed.page.locator("#compare-run").wait_for()
-    assert violations(themed) == []
+def test_compare_has_no_barrier(visitor):
+    visitor.tab("Compare")
+    visitor.page.locator("#compare-run").wait_for()
+    assert barriers(visitor) == []
 
 
-def test_ner_has_no_barrier(themed):
-    themed.tab("NER")
-    themed.page.locator("#ner-result .pp-ent").first.wait_for()
-    assert violations(themed) == []
-    themed.box("ner-text").fill("?!")
-    themed.page.get_by_role("alert").wait_for()
-    assert violations(themed) == []
+def test_ner_has_no_barrier(visitor):
+    visitor.tab("NER")
+    visitor.page.locator("#ner-result .pp-ent").first.wait_for()
+    assert barriers(visitor) == []
+    visitor.box("ner-text").fill("?!")
+    visitor.page.get_by_role("alert").wait_for()
+    assert barriers(visitor) == []
 
 
-def test_ner_has_no_barrier_with_everything_open(themed):
+def test_ner_has_no_barrier_with_everything_open(visitor):
     """Nine types, nested entities, spans that are none, the choices, the table, lattice and program."""
     kinds = [
         f"type {k}: {word}"
         for k, word in enumerate(("dog", "soup", "car", "book", "sea", "day", "law"))
     ]
-    themed.tab("NER")
-    themed.box("ner-types").fill("\n".join(["person: man", "place: city", *kinds, "none: stuff"]))
-    themed.box("ner-text").fill(f"Ana Lima of Porto met Bo. {LONG} Rome Fell.")
-    themed.open_fold("ner-options")
-    themed.page.get_by_label("Nested", exact=True).check()
-    themed.page.locator("#ner-result .pp-ent-key").get_by_text("type 6").wait_for()
-    themed.page.locator("#ner-result .pp-ent, #ner-result .pp-free").first.click()
-    themed.page.locator("#ner-result .pp-picked").wait_for()
+    visitor.tab("NER")
+    visitor.box("ner-types").fill("\n".join(["person: man", "place: city", *kinds, "none: stuff"]))
+    visitor.box("ner-text").fill(f"Ana Lima of Porto met Bo. {LONG} Rome Fell.")
+    visitor.open_fold("ner-options")
+    visitor.page.get_by_label("Nested", exact=True).check()
+    visitor.page.locator("#ner-result .pp-ent-key").get_by_text("type 6").wait_for()
+    visitor.page.locator("#ner-result .pp-ent, #ner-result .pp-free").first.click()
+    visitor.page.locator("#ner-result .pp-picked").wait_for()
     for fold, inside in (
         ("ner-all", "#ner-table tbody tr"),
         ("ner-lattice", "#ner-lattice .main-svg"),
     ):
-        themed.open_fold(fold)
+        visitor.open_fold(fold)
         # the first figure of a process costs the import of Plotly
-        themed.page.locator(inside).first.wait_for(timeout=60_000)
-    themed.page.locator("#ner-python").click()
-    themed.page.locator("#ner-code .cm-line").first.wait_for()
-    assert violations(themed) == []
+        visitor.page.locator(inside).first.wait_for(timeout=60_000)
+    visitor.page.locator("#ner-python").click()
+    visitor.page.locator("#ner-code .cm-line").first.wait_for()
+    assert barriers(visitor) == []
 
 
-def test_pretrain_has_no_barrier(themed):
-    themed.tab("Pretrain")
-    themed.page.locator("#pretrain-layers-result [data-seq]").wait_for()
-    assert violations(themed) == []
+def test_pretrain_has_no_barrier(visitor):
+    visitor.tab("Pretrain")
+    visitor.page.locator("#pretrain-layers-result [data-seq]").wait_for()
+    assert barriers(visitor) == []
 
 
 def test_axe_sees_a_barrier(visitor):
     visitor.page.evaluate("document.querySelector('.pp-caption').style.color = '#eee'")
-    assert [rule for rule, _, _ in violations(visitor)] == ["color-contrast"]
+    found = [(theme, rule) for theme, rule, _, _ in barriers(visitor)]
+    assert found == [("light", "color-contrast")]
 
 
 def test_headings_are_one_tree(visitor):
@@ -249,30 +212,29 @@ def phone(visitor):
     visitor.page.set_viewport_size({"width": 1280, "height": 900})
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
-def test_nothing_spills_over_the_side(visitor, truth, width):
-    page = visitor.page
+def test_nothing_spills_over_the_side(visitor, truth):
     words = f"a label of many letters {'x' * 30}: {'y' * 60}, great\nnegative: unputdownable"
     text = "w" * 300
-    page.set_viewport_size({"width": width, "height": 844})
     visitor.box("classify-text").fill(text)
     visitor.box("classify-words").fill(words)
     visitor.until(truth(text=text, label_words=words))
     visitor.open_fold("classify-scoring")
     for tab in ("Classify", "Fill", "Compare"):
         visitor.tab(tab)
-        page.locator(f"#{tab.lower()}-link").wait_for()
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert page.evaluate(SPILLED) == []
-    page.set_viewport_size({"width": 1280, "height": 900})
+        visitor.page.locator(f"#{tab.lower()}-link").wait_for()
+        assert spilled(visitor, *WIDTHS, 1920) == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_of_ner_spills_over_the_side(visitor, width):
+def test_what_spills_is_seen(visitor):
+    visitor.page.evaluate("document.querySelector('#classify-result').style.width = '900px'")
+    assert {width for width, _ in spilled(visitor, 390, 1280)} == {390}
+
+
+def test_nothing_of_ner_spills_over_the_side(visitor):
     page = visitor.page
-    visitor.tab("NER")  # before a narrow page moves it into a menu
-    page.set_viewport_size({"width": width, "height": 844})
-    visitor.box("ner-types").fill(f"a type of many letters {'x' * 30}: man, {'y' * 50}\nnone: film")
+    visitor.tab("NER")
+    page.locator("#ner-result .pp-ent").first.wait_for()
+    visitor.box("ner-types").fill(f"a type of many letters {'x' * 30}: man, {'y' * 12}\nnone: film")
     visitor.box("ner-text").fill(f"Ana {'W' * 300} met {'Xy ' * 40} in Rome")
     visitor.open_fold("ner-options")
     visitor.open_fold("ner-all")
@@ -280,9 +242,7 @@ def test_nothing_of_ner_spills_over_the_side(visitor, width):
     page.locator("#ner-table tbody tr").get_by_text("a type of many").first.wait_for()
     page.locator("#ner-python").click()
     page.locator("#ner-code .cm-line").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.evaluate(SPILLED) == []
-    page.set_viewport_size({"width": 1280, "height": 900})
+    assert spilled(visitor, *WIDTHS) == []
 
 
 def test_the_entities_come_first_on_a_phone(visitor):

@@ -18,9 +18,9 @@ from playground.app.share import PageState
 from playground.app.tabs.pretrain import START
 from playground.tasks.pretraining.timelapse import FILE, Probe, Timelapse
 from tests.app.driver import PATIENCE, Visitor
+from tests.app.looks import WATCH_SHIFTS, WIDTHS, barriers, spilled
 from tests.app.payloads import PAYLOADS
 from tests.app.serving import Site, served
-from tests.app.test_browser_looks import SPILLED, WATCH_SHIFTS, violations
 from tests.tasks.pretraining.lapses import TEXTS, small
 
 pytestmark = pytest.mark.browser
@@ -356,28 +356,22 @@ def test_files_leave_with_the_numbers_on_the_page(tab, prompting):
 # ---- looks --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_tab_has_no_barrier(visitor, theme):
-    visitor.open(f"?__theme={theme}")
+def test_the_tab_has_no_barrier(visitor):
     visitor.tab("Pretrain")
     visitor.page.locator(f"{LAYERS} [data-seq]").wait_for()
     visitor.page.locator(f"{TABLE} [data-go='1']").click()
     visitor.page.locator(f"{ATTENTION} [data-look='1']").click()
-    assert violations(visitor) == []
+    assert barriers(visitor) == []
     visitor.box("pretrain-text").fill("no gap")
     visitor.page.get_by_role("alert").wait_for()
-    assert violations(visitor) == []
+    assert barriers(visitor) == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_spills_over_the_side(tab, prompting, width):
+def test_nothing_spills_over_the_side(tab, prompting):
     text = f"An unputdownable {'w' * 60} of {'Xy ' * 20} {{mask}}"
-    tab.page.set_viewport_size({"width": width, "height": 844})
     tab.box("pretrain-text").fill(text)
     until_layers(tab, prompting, text)
-    assert tab.page.evaluate("document.documentElement.scrollWidth") == width
-    assert tab.page.evaluate(SPILLED) == []
-    tab.page.set_viewport_size({"width": 1280, "height": 900})
+    assert spilled(tab, *WIDTHS) == []
 
 
 def test_results_come_first_on_a_phone(tab):

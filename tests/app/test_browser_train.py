@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from playground.engine.tuning.files import delta_from_bytes
 from playground.settings import Settings
 from tests.app.driver import PATIENCE, Visitor
+from tests.app.looks import WATCH_SHIFTS, barriers, spilled
 from tests.app.serving import Site, served
-from tests.app.test_browser_looks import SPILLED, WATCH_SHIFTS, violations
 
 pytestmark = pytest.mark.browser
 
@@ -364,11 +364,9 @@ def test_a_stranger_on_a_hosted_page_uses_what_he_tuned(arrive):
         stranger.leave()  # before the server goes, which would be a problem of the page
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_tab_has_no_barrier(visitor, theme):
-    visitor.open(f"?__theme={theme}")
+def test_the_tab_has_no_barrier(visitor):
     arrives(visitor)
-    assert violations(visitor) == []
+    assert barriers(visitor) == []
     visitor.open_fold("train-more")
     types_rows(visitor, measured_on="our 200 reviews")
     method(visitor, "linear")
@@ -380,7 +378,7 @@ def test_the_tab_has_no_barrier(visitor, theme):
     visitor.page.locator("#train-code .cm-line").get_by_text("fine_tune").first.wait_for(
         timeout=PATIENCE
     )
-    assert violations(visitor) == []
+    assert barriers(visitor) == []
 
 
 def test_nothing_spills_on_a_phone(arrive):
@@ -394,5 +392,4 @@ def test_nothing_spills_on_a_phone(arrive):
     phone.open_fold("train-rows")
     phone.open_fold("train-python")
     phone.page.locator("#train-code .cm-line").first.wait_for(timeout=PATIENCE)
-    assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
-    assert phone.page.evaluate(SPILLED) == []
+    assert spilled(phone, 390) == []
