@@ -1,7 +1,7 @@
 """``bench quality``: what a model and the shipped cards get right on labelled data and plain texts.
 
-The prompt is each card's first template with its own words: fixed beforehand, chosen on none of the
-rows that are measured.
+The prompt is each card's first template with its own words, fixed beforehand. The shipped cards' words were
+chosen on labelled rows, some of which are measured too: the card of playground-mini says which.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ examples:
 A corpus is a text file with a document a line (compressed or not), a JSON Lines, CSV or parquet file
 with a column of texts, a data set of the hub, or a folder that holds one. "=0.7" is its share of the
 training, 1 if none is given; the shares are brought to a sum of 1. The same command goes on with a
-stopped run, bit by bit; a larger --tokens makes it longer. Look at the result in the Pretrain tab:
+stopped run, bit for bit; a larger --tokens makes it longer. Look at the result in the Pretrain tab:
 playground run --model my-bert.
 """
 _OF_SCRATCH = ("vocabulary", "cased", "tokenizer", "layers", "hidden", "heads", "vectors")

@@ -32,7 +32,7 @@ START = "Paris is the capital of [MASK]."
 _SHOWN = 5  # predictions a layer
 Pick = tuple[int, int]  # a layer and a head, from 1
 _TRAINING = (
-    "A masked LM learns by guessing hidden words. Here is what it guessed while it was trained, one "
+    "A masked LM learns by guessing hidden words. Here is what one guessed while it was trained, one "
     "stored checkpoint after the other: first the commonest words, then the right kind of word, then "
     "the right word."
 )
