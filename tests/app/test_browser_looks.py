@@ -226,7 +226,7 @@ def test_nothing_spills_over_the_side(visitor, truth):
 
 
 def test_what_spills_is_seen(visitor):
-    visitor.page.evaluate("document.querySelector('#classify-result').style.width = '900px'")
+    visitor.page.evaluate("document.querySelector('#classify-result').style.width = '560px'")
     assert {width for width, _ in spilled(visitor, 390, 1280)} == {390}
 
 
