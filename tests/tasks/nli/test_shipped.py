@@ -22,7 +22,7 @@ def classifier() -> NliClassifier:
 def test_it_is_the_default_and_it_is_whole(classifier):
     assert classifier.name == "playground-mini-snli"
     verify_checksums(FOLDER)
-    assert classifier.encoder.max_tokens == 128
+    assert classifier.encoder.max_tokens == 512
     assert classifier.fused
     assert 0.5 < classifier.temperature < 3
     size = (FOLDER / "model.safetensors").stat().st_size
