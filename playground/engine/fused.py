@@ -60,7 +60,8 @@ class _FusedLayer(nn.Module):
         own, output = layer.attention.self, layer.attention.output
         query, key, value = own.query, own.key, own.value
         self.heads: int = own.num_attention_heads
-        self.qkv = nn.Linear(
+        self.qkv = nn.utils.skip_init(  # which draws no random numbers: a tuning may be drawing
+            nn.Linear,
             query.in_features,
             3 * query.out_features,
             device=query.weight.device,

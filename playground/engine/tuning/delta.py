@@ -142,13 +142,14 @@ class Delta:
         if METHODS[self.method].words:
             return None
         weights = {
-            name.removeprefix("head:"): tensor
+            name.removeprefix("head:"): tensor.float()
             for name, tensor in self.tensors.items()
             if name.startswith("head:")
         }
         labels, width = weights["out.weight"].shape
-        head = new_head(self.method, width, labels)
-        head.load_state_dict(weights)
+        with torch.device("meta"):  # draws no random numbers: a tuning may be drawing
+            head = new_head(self.method, width, labels)
+        head.load_state_dict(weights, assign=True)
         return head.eval().requires_grad_(False)
 
     # ---- checks -------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,8 +21,8 @@ import torch
 
 from playground.engine.backbone import Backbone
 from playground.engine.encoding import Encoded
-from playground.engine.loading import weights_digest
 from playground.engine.tuning.delta import Delta
+from playground.engine.tuning.drawing import drawn
 from playground.engine.tuning.memory import peak_bytes
 from playground.engine.tuning.network import Network
 from playground.engine.tuning.recipe import Recipe
@@ -127,8 +127,7 @@ class Tuner:
         self.recipe, self.prompt = recipe, prompt
         self._backbone = backbone
         self._rows = (train, dev)
-        with self._drawn(-1):
-            self.network = self.make_network(backbone, prompt, recipe)
+        self.network = self.make_network(backbone, prompt, recipe)
         self._train = self.network.encode(train.rows, "rows to train on")
         self._dev = self.network.encode(dev.rows, "dev set") if dev is not None else []
         self._targets = torch.tensor(train.targets, dtype=torch.float32)
@@ -214,8 +213,7 @@ class Tuner:
         size = min(recipe.batch_size, len(self._train))
         longest = sorted(range(len(self._train)), key=lambda i: len(self._train[i]))[-size:]
         start = time.perf_counter()
-        with self._drawn(0):
-            self._loss(longest).backward()
+        self._loss(longest, 0).backward()
         self.optimizer.zero_grad()
         learning = time.perf_counter() - start
         start = time.perf_counter()
@@ -289,27 +287,33 @@ class Tuner:
                     "exp_avg_sq": tensors[f"exp_avg_sq/{name}"].to(place).clone(),
                 }
 
-    def digest(self) -> str:
-        """Return the SHA-256 of the tuned parameters as they are now."""
-        return weights_digest(self.network.tuned)
-
     # ---- parts ----------------------------------------------------------------------------------
 
     def _learn(self, step: int, rate: float) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self._drawn(step):
-            loss = self._loss(self._batch(step))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(list(self.network.tuned.values()), _CLIP)
-            self.optimizer.step()
-            self.optimizer.zero_grad()  # frees them: between steps they would only take room
-        return float(loss.detach())
+        loss = self._loss(self._batch(step), step)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(list(self.network.tuned.values()), _CLIP)
+        found = float(loss.detach())
+        for name, value in (("loss", found), ("gradient", float(norm))):
+            if not math.isfinite(value):  # the weights and the best before stay as they are
+                raise PlaygroundError(
+                    f"The {name} is {value} at step {step:,}; tune anew with a learning_rate below "
+                    f"{self.recipe.peak:g}."
+                )
+        self.optimizer.step()
+        self.optimizer.zero_grad()  # frees them: between steps they would only take room
+        return found
 
-    def _loss(self, places: Sequence[int]) -> torch.Tensor:
-        """Return the mean cross-entropy of some rows, in nats: -sum over labels of target · log P."""
+    def _loss(self, places: Sequence[int], step: int) -> torch.Tensor:
+        """Return the mean cross-entropy of some rows, in nats: -sum over labels of target · log P.
+
+        What is dropped out is drawn from the seed of ``step``.
+        """
         self.network.train()
-        log_probs = self.network.log_probs([self._train[i] for i in places])  # (B, C)
+        with drawn(self.recipe.seed, step, self._backbone.device):
+            log_probs = self.network.log_probs([self._train[i] for i in places])  # (B, C)
         return self.objective(log_probs, self._targets[list(places)])
 
     def _batch(self, step: int) -> list[int]:
@@ -360,15 +364,6 @@ class Tuner:
     def _keep_first(self) -> None:
         if not self.best:
             self.best = {n: w.detach().clone() for n, w in self.network.tuned.items()}
-
-    @contextmanager
-    def _drawn(self, step: int) -> Iterator[None]:
-        """Draw a step's random numbers from its own seed, and leave everyone else's as they are."""
-        place = self._backbone.device
-        devices = [place] if place.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.recipe.seed * 1_000_003 + step + 1)
-            yield
 
 
 def cross_entropy(log_probs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,8 @@ from playground.engine.label_words import Vocabulary
 from playground.engine.loading import MASKED_LM, longest_input, read_model
 from playground.engine.rules import MaskReader
 from playground.engine.tuning.delta import differences, new_head
-from playground.engine.tuning.lora import add_lora
+from playground.engine.tuning.drawing import drawn
+from playground.engine.tuning.lora import LoraLinear, add_lora
 from playground.engine.tuning.recipe import METHODS, Recipe
 from playground.engine.tuning.soft import EncodedRows, Rows, SoftEmbedding, first_rows
 from playground.errors import PlaygroundError
@@ -38,8 +39,8 @@ def soft_template(template: Template, count: int = 4) -> Template:
 class Network:
     """A copy of a backbone's model, read anew in fp32: the shared one is fused, packed and not to be touched.
 
-    ``tuned`` are the parameters that the method changes, by name; all others are frozen. Making one
-    draws from torch's random numbers. Raises PlaygroundError for a prompt that the method cannot tune.
+    ``tuned`` are the parameters that the method changes, by name; all others are frozen. What is new is
+    drawn from the recipe's seed. Raises PlaygroundError for a prompt that the method cannot tune.
     """
 
     def __init__(self, backbone: Backbone, prompt: AnyPrompt, recipe: Recipe) -> None:
@@ -53,21 +54,25 @@ class Network:
                 if isinstance(module, nn.Dropout):
                     module.p = recipe.dropout
         self.model = model
-        table = cast(nn.Embedding, model.get_input_embeddings())
-        self._head: nn.Module | None = None
-        self._states: dict[Encoded, torch.Tensor] = {}
         self.template = prompt.template
-        if not METHODS[recipe.method].words:
-            self._head = new_head(recipe.method, int(model.config.hidden_size), len(prompt.labels))
         if recipe.method == "cls":
             self.template = bare_template(prompt.template)
+        self._head: nn.Module | None = None
+        self._lora: dict[str, LoraLinear] = {}
+        self._states: dict[Encoded, torch.Tensor] = {}
         soft = (0, 0)
-        if recipe.method == "soft":
-            soft = (table.num_embeddings, prompt.template.soft_tokens)
-            self._rows = self._soft_rows(table.weight.detach(), soft[1])
-            model.set_input_embeddings(SoftEmbedding(table, self._rows))
+        with drawn(recipe.seed, -1, backbone.device):
+            if not METHODS[recipe.method].words:
+                wide = int(model.config.hidden_size)
+                self._head = new_head(recipe.method, wide, len(prompt.labels))
+            elif recipe.method == "lora":
+                self._lora = add_lora(model, recipe.rank, recipe.alpha)
+            elif recipe.method == "soft":
+                table = cast(nn.Embedding, model.get_input_embeddings())
+                soft = (table.num_embeddings, prompt.template.soft_tokens)
+                self._rows = self._soft_rows(table.weight.detach(), soft[1])
+                model.set_input_embeddings(SoftEmbedding(table, self._rows))
         self.encoder = Encoder(tokenizer, longest_input(model, tokenizer), soft=soft)
-        self._lora = add_lora(model, recipe.rank, recipe.alpha) if recipe.method == "lora" else {}
         model.to(backbone.device)  # type: ignore[arg-type]
         if self._head is not None:
             self._head.to(backbone.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from playground.engine.loading import weights_digest
 from playground.engine.tuning.loop import Shots, Tuner
 from playground.engine.tuning.recipe import Recipe
 
@@ -11,6 +12,11 @@ THINGS = ["film", "book", "food", "music", "train", "phone", "room", "story"]
 ROWS = [f"The {thing} was {word}." for word in ("great", "awful") for thing in THINGS]
 GOLD = [1] * 8 + [0] * 8  # the wrong way round
 OTHERS = [f"The {thing} is {word}." for word in ("great", "awful") for thing in THINGS]
+
+
+def digest(tuner: Tuner) -> str:
+    """Return the SHA-256 of the tuned parameters as they are now."""
+    return weights_digest(tuner.network.tuned)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from playground import PlaygroundError
 from playground.engine.tuning.files import save_delta
 from playground.engine.tuning.loop import Shots, Tuner
 from playground.engine.tuning.recipe import METHODS, Recipe
-from tests.engine.tuning.conftest import GOLD, OTHERS, ROWS
+from tests.engine.tuning.conftest import GOLD, OTHERS, ROWS, digest
 
 CANARY = ["It was great.", "No.", "The food was bad and the service was slow!"]
 
@@ -102,7 +102,7 @@ def test_gradients_are_clipped(tuner_of, monkeypatch):
 
 def test_dropout_is_on_while_learning_and_off_while_measuring(tuner_of):
     tuner = tuner_of("whole", dropout=0.5)
-    one, other = (tuner._loss([0, 1]).item() for _ in range(2))
+    one, other = (tuner._loss([0, 1], step).item() for step in (1, 2))
     assert one != other
     assert tuner._measure(tuner._dev) == tuner._measure(tuner._dev)
 
@@ -113,11 +113,11 @@ def test_the_best_look_is_kept_and_ties_go_to_the_lower_loss(tuner_of, monkeypat
     monkeypatch.setattr(tuner, "_measure", lambda prompts: next(looks))
     kept = {}
     for step in tuner.run():
-        kept[step.step] = tuner.digest()
+        kept[step.step] = digest(tuner)
     assert [step.best for step in tuner.steps] == [True, True, True, False, False, False]
     assert tuner.best_step == 2
     tuner.network.restore(tuner.best)
-    assert tuner.digest() == kept[2]
+    assert digest(tuner) == kept[2]
 
 
 def test_what_gets_worse_leaves_the_zero_shot_prompt(tuner_of, monkeypatch):
@@ -149,7 +149,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_runs_between(method, tuner_
     assert files[0].read_bytes() == files[1].read_bytes()
     another = tuner_of(method, seed=1, dropout=0.1)
     list(another.run())
-    assert another.digest() != tuner.digest()
+    assert digest(another) != digest(tuner)
 
 
 def test_everyone_else_s_random_numbers_stay_as_they_are(tuner_of):
@@ -175,7 +175,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(method, tuner_of):
     second.restore(kept, about)
     assert [step.step for step in second.run()] == [4, 5, 6]
     assert second.steps == whole.steps
-    assert second.digest() == whole.digest()
+    assert digest(second) == digest(whole)
     assert second.delta().digest == whole.delta().digest
 
 
@@ -212,6 +212,33 @@ def test_the_shared_model_stays_as_it_was_before_during_and_after(
     assert not any(p.requires_grad or p.grad is not None for p in model.backbone.model.parameters())
 
 
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_run_that_diverges_ends_with_a_sentence_and_keeps_what_was_best(what, tuner_of):
+    tuner = tuner_of("whole", steps=5, evaluate_every=1, learning_rate=0.02)
+    steps = tuner.run()
+    for _ in range(3):
+        next(steps)
+    weight = tuner.network.tuned["bert.encoder.layer.0.output.dense.bias"]
+    if what == "loss":
+        with torch.no_grad():
+            weight[0] = torch.nan
+    else:
+        weight.register_hook(lambda slopes: slopes * torch.nan)
+    message = f"The {what} is nan at step 3; tune anew with a learning_rate below 0.02."
+    with pytest.raises(PlaygroundError, match=f"^{re.escape(message)}$"):
+        next(steps)
+    assert tuner.step == 2
+    assert all(bool(tensor.isfinite().all()) for tensor in tuner.delta().tensors.values())
+
+
+def test_too_high_a_learning_rate_is_told_as_such(tuner_of):
+    tuner = tuner_of("whole", steps=30, warmup=0.0, learning_rate=1e30)
+    with pytest.raises(
+        PlaygroundError, match=r"at step \d+; tune anew with a learning_rate below 1e"
+    ):
+        list(tuner.run())
+
+
 def test_the_estimate_learns_nothing_and_counts_what_is_tuned(tuner_of):
     tuner, twin = tuner_of("whole", dropout=0.1), tuner_of("whole", dropout=0.1)
     found = tuner.estimate()
@@ -219,7 +246,7 @@ def test_the_estimate_learns_nothing_and_counts_what_is_tuned(tuner_of):
     assert found.nbytes > 5 * 4 * found.parameters
     assert 0 < found.seconds < 600
     assert list(tuner.run()) == list(twin.run())
-    assert tuner.digest() == twin.digest()
+    assert digest(tuner) == digest(twin)
 
 
 def test_a_dev_set_is_no_larger_than_the_rows_to_train_on(open_model, make_prompt, shots):

@@ -34,7 +34,7 @@ def test_the_loss_is_cross_entropy_of_the_scores_of_inference(
     )
     scores = open_model("bert").classify(ROWS, tuner.network.prompt).label_scores
     by_hand = -sum(scores[n, k] for n, k in enumerate(GOLD)) / len(GOLD)
-    loss = tuner._loss(range(len(ROWS)))
+    loss = tuner._loss(range(len(ROWS)), 1)
     assert float(loss) == pytest.approx(by_hand, abs=1e-5)
     plain = torch.nn.functional.nll_loss(torch.tensor(scores), torch.tensor(GOLD))
     assert float(loss) == pytest.approx(float(plain), abs=1e-5)

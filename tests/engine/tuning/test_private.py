@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from playground.engine.tuning.recipe import METHODS
-from tests.engine.tuning.conftest import OTHERS, ROWS
+from tests.engine.tuning.conftest import OTHERS, ROWS, digest
 
 _STATUS = Path("/proc/self/statm")
 
@@ -49,7 +49,7 @@ def test_others_scores_stay_the_same_to_the_bit_while_one_tunes(
         trainer.join()
     assert all(found)
     assert during > 10  # it was tuning all the while
-    assert tuner.digest() != tuner_of(method, learning_rate=0.05).digest()
+    assert digest(tuner) != digest(tuner_of(method, learning_rate=0.05))
 
 
 @pytest.mark.skipif(not _STATUS.exists(), reason="the memory is read from Linux's /proc")

@@ -51,7 +51,7 @@ def test_the_loss_is_cross_entropy_of_the_joint_scores_of_inference(
     np.testing.assert_allclose(log_probs.detach(), found.label_scores, atol=2e-5)
     np.testing.assert_allclose(np.exp(found.label_scores), found.probabilities, atol=1e-6)
     plain = torch.nn.functional.nll_loss(torch.tensor(found.label_scores), torch.tensor(GOLD))
-    assert float(one._loss(range(len(ROWS))).detach()) == pytest.approx(float(plain), abs=2e-5)
+    assert float(one._loss(range(len(ROWS)), 1).detach()) == pytest.approx(float(plain), abs=2e-5)
 
 
 @pytest.mark.parametrize("method", ["whole", "bias", "lora", "soft"])
