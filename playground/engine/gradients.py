@@ -14,6 +14,7 @@ from playground.engine.forward import MaskForward
 from playground.engine.label_words import WordPieces
 from playground.engine.loading import MASKED_LM, read_model
 from playground.engine.runner import WordTable
+from playground.engine.tuning.recipe import METHODS
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
 
@@ -23,11 +24,20 @@ _BATCH_TOKENS = 1_000
 class TokenGradients:
     """A plain copy of a backbone's model, read anew: the shared one is fused, packed and not to be touched.
 
-    It holds the gradients of one call, so that one search uses one of them.
+    What tuning changed is applied to the copy too. It holds the gradients of one call, so that one search
+    uses one of them. Raises PlaygroundError for a model with a head of its own.
     """
 
     def __init__(self, backbone: Backbone) -> None:
+        delta = backbone.delta
+        if delta is not None and not METHODS[delta.method].words:
+            raise PlaygroundError(
+                f"This model was tuned with the method {delta.method}, which has a head of its own and no "
+                "label words; take the model that it was made from."
+            )
         model, _ = read_model(backbone.source, MASKED_LM)
+        if delta is not None:
+            delta.apply(model)
         model.to(backbone.device)  # type: ignore[arg-type]
         self._backbone = backbone
         probe = probe_batch(backbone.encoder, backbone.device)

@@ -392,6 +392,13 @@ class Prompting(TutorialCalls, InsideCalls, RuleCalls):
     def _encode_priors(self, prompt: Prompt) -> tuple[list[Encoded], list[Row], Template]:
         """Return the prompts whose scores are the calibration prior, with their rows and template."""
         rows, template = prior_rows(prompt)
+        for row in rows:
+            try:
+                self._check_length(row, template)
+            except PlaygroundError as error:
+                raise PlaygroundError(
+                    f"A text of the calibration cannot be used. {error}"
+                ) from None
         encoded = []
         for result in self.backbone.encoder.encode([template.render(row) for row in rows]):
             if isinstance(result, PlaygroundError):

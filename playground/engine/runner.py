@@ -61,8 +61,9 @@ class Runner:
         self.prompts_run = 0
         self._counting = threading.Lock()
         self._logits = TensorCache(settings.cache_mb << 20)
-        self._partitions = TensorCache(settings.cache_mb << 10)
-        self._pieces = TensorCache(settings.cache_mb << 16)  # a sixteenth; its rows are tiny
+        # a sixteenth each: the rows are tiny, the prompts that are their keys are not
+        self._partitions = TensorCache(settings.cache_mb << 16)
+        self._pieces = TensorCache(settings.cache_mb << 16)
 
     def logits(self, prompts: Sequence[Encoded]) -> list[torch.Tensor]:
         """Return the raw logits at the masks of each prompt, (M, V), from the cache where known."""

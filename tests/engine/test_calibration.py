@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from playground import PlaygroundError
+from playground import PlaygroundError, Prompting
 from playground.engine.calibration import Priors
+from playground.settings import Settings
 
 ROWS = ["I really like the film a lot.", "The food was bad and the service was slow.", "No."]
 CARRIER = "{} Because it was {}."
@@ -204,3 +205,22 @@ def test_a_prior_that_cannot_be_had_is_an_error(prompting, make_prompt, template
 def test_a_missing_label_prior_is_a_defect_of_ours():
     with pytest.raises(ValueError, match=r"^this calibration has no label prior$"):
         Priors().label_prior()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"calibration": "corpus", "prior_texts": ("fine", "a" * 41)},
+        {"calibration": "contextual", "content_free": ("a" * 41,)},
+    ],
+)
+def test_a_text_of_the_calibration_is_as_long_as_any_may_be(prompting, make_prompt, options):
+    model = Prompting(backbone=prompting.backbone, settings=Settings(max_text_chars=40))
+    prompt = make_prompt("{text} {mask}", **options)
+    message = (
+        r"^A text of the calibration cannot be used\. text has 41 characters; the most is 40\. The model "
+        r"reads \d+ tokens\.$"
+    )
+    for call in (lambda: model.classify(["a"], prompt), lambda: model.explain("a", prompt)):
+        with pytest.raises(PlaygroundError, match=message):
+            call()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForMaskedLM
 
 from playground import PlaygroundError
 from playground.engine.gradients import TokenGradients
+from playground.engine.tuning.loop import Shots, Tuner
+from playground.engine.tuning.recipe import Recipe
 from tests.engine import tiny
 
 ROWS = ["The film was great.", "No.", "The food was bad and the service was slow!"]
@@ -88,6 +91,40 @@ def test_the_shared_model_stays_as_it_was(open_model, make_prompt):
     TokenGradients(model.backbone).loss(prompts, [[1], [1], [1]], prompt, words, GOLD)
     assert (model.classify(ROWS, prompt).probabilities == before).all()
     assert not any(p.requires_grad or p.grad is not None for p in model.backbone.model.parameters())
+
+
+@pytest.fixture(scope="module")
+def tuned_by(open_model, make_prompt):
+    """Return the tiny model tuned by a method, with a few steps that change its scores."""
+
+    def tuned(method: str):
+        source = f"{'{soft:3} ' if method == 'soft' else ''}{{text}} It was {{mask}}."
+        shots, recipe = Shots.of(ROWS, [1, 0, 0], 2), Recipe(method, steps=8, learning_rate=0.05)
+        tuner = Tuner(open_model("bert").backbone, make_prompt(source), shots, recipe=recipe)
+        list(tuner.run())
+        return open_model("bert").tuned(tuner.delta()), tuner.prompt
+
+    return tuned
+
+
+@pytest.mark.parametrize("method", ["whole", "bias", "lora", "soft"])
+def test_the_gradient_of_a_tuned_model_is_its_own(method, tuned_by):
+    model, prompt = tuned_by(method)
+    prompts, words = encoded(model, prompt), model.vocabulary.encode_prompt(prompt)
+    positions = [[p.mask_positions[0] - 1] for p in prompts]
+    loss, gradient = TokenGradients(model.backbone).loss(prompts, positions, prompt, words, GOLD)
+    shares = model.classify(ROWS, prompt).probabilities
+    assert loss == pytest.approx(-sum(np.log(shares[n, k]) for n, k in enumerate(GOLD)) / 3, 1e-4)
+    assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("method", ["linear", "cls"])
+def test_a_model_with_a_head_of_its_own_is_refused(method, tuned_by):
+    message = (
+        f"^This model was tuned with the method {method}, which has a head of its own and no label"
+    )
+    with pytest.raises(PlaygroundError, match=message):
+        TokenGradients(tuned_by(method)[0].backbone)
 
 
 def test_a_label_word_that_splits_is_refused(prompting, make_prompt):

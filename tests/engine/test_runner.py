@@ -112,13 +112,13 @@ def test_the_batch_path_leaves_the_cache_alone(fresh, make_prompt):
 
 @pytest.fixture(scope="module")
 def small_cache(folder_of):
-    """The shipped model with room for 13 distributions of 20,000 floats."""
+    """The shipped model with room for 12 distributions of 20,000 floats, with their prompts."""
     return Prompting(folder_of("shipped"), threads=1, settings=Settings(cache_mb=1))
 
 
 def test_the_cache_is_bounded_and_forgets_the_oldest(small_cache):
     held = small_cache.runner._logits
-    room = (1 << 20) // (4 * small_cache.backbone.vocabulary_size)
+    room = (1 << 20) // (4 * small_cache.backbone.vocabulary_size + (1 << 11))
     texts = [f"Text number {number} was {{mask}}." for number in range(room + 5)]
     for text in texts:
         small_cache.fill(text)
