@@ -182,12 +182,6 @@ def _split(first: np.ndarray, second: np.ndarray, gold: np.ndarray) -> tuple[int
     return int((one & ~other).sum()), int((~one & other).sum())
 
 
-def share_interval(right: Sequence[bool] | np.ndarray, *, seed: int = SEED) -> Interval:
-    """Return the 95 % percentile bootstrap interval of a share of rows (N,), 1,000 resamples."""
-    rows = np.asarray(right)
-    return _share_interval(int(rows.sum()), len(rows), seed=seed)
-
-
 def mean_interval(values: Sequence[float] | np.ndarray, *, seed: int = SEED) -> Interval:
     """Return the 95 % percentile bootstrap interval of a mean of rows (N,), 1,000 resamples.
 
@@ -238,9 +232,9 @@ def matthews(confusions: np.ndarray) -> np.ndarray:
     return np.divide(shared, np.sqrt(spread), out=np.zeros(len(tables)), where=spread > 0)
 
 
-def _share_interval(hits: int, rows: int, *, seed: int = SEED) -> Interval:
+def _share_interval(hits: int, rows: int) -> Interval:
     # rows drawn with replacement: only the count of hits matters
-    return _percentiles(np.random.default_rng(seed).binomial(rows, hits / rows, RESAMPLES) / rows)
+    return _percentiles(np.random.default_rng(SEED).binomial(rows, hits / rows, RESAMPLES) / rows)
 
 
 def _resampled(confusion: np.ndarray, *, seed: int = SEED) -> np.ndarray:

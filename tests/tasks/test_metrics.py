@@ -25,7 +25,6 @@ from playground.tasks.metrics import (
     mean_interval,
     measure,
     predicted,
-    share_interval,
 )
 
 places = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60)
@@ -99,7 +98,6 @@ def test_the_interval_of_a_coin():
     half = 1.96 * math.sqrt(0.25 / 400)
     expected = pytest.approx((0.5 - half, 0.5 + half), abs=0.01)
     assert measure(sure([0, 1] * 200, 2), [0] * 400).accuracy_interval == expected
-    assert share_interval([True, False] * 200) == expected
 
 
 def test_the_interval_of_f1_is_that_of_rows_drawn_one_by_one():

@@ -30,7 +30,6 @@ from transformers import (
     set_seed,
 )
 
-from playground.engine.device import choose_device
 from playground.engine.loading import MASKED_LM, longest_input, read_model, resolve
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
@@ -52,6 +51,7 @@ from playground.tasks.training.runs import (
     run_mark,
     train_on,
     trainer_arguments,
+    training_device,
     with_precision,
 )
 from playground.tasks.training.saving import save_trained
@@ -228,7 +228,7 @@ def _prepare(
         head = HEADS[spec.kind](spec, tokenizer)
     learned, looked = head.pieces(train.inputs), head.pieces(dev.inputs)
     looked.sort(key=lambda piece: len(piece.encoded))
-    place = choose_device(device or settings.device)
+    place = training_device(device or settings.device)
     asked, recipe = recipe, with_precision(recipe, place, folder)
     arguments = trainer_arguments(
         folder,

@@ -7,7 +7,6 @@ not used.
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
 from torch import nn
 from transformers import (
@@ -27,7 +27,6 @@ from transformers import (
 )
 
 from playground.engine.classifier import PAIR
-from playground.engine.device import choose_device
 from playground.engine.encoding import Encoded, Encoder
 from playground.engine.loading import MASKED_LM, longest_input, read_model, resolve
 from playground.errors import PlaygroundError
@@ -41,6 +40,7 @@ from playground.tasks.training.runs import (
     run_mark,
     train_on,
     trainer_arguments,
+    training_device,
     with_precision,
 )
 from playground.tasks.training.saving import staged
@@ -88,7 +88,7 @@ def adapt(
 ) -> list[float]:
     """Go on with masked-LM training of ``model`` on pairs and save it to ``out``; return the dev losses.
 
-    Losses are in nats a hidden token. A stopped run goes on, as in training. Raises PlaygroundError
+    Losses are in nats a hidden token. A stopped run goes on, as if it had not been. Raises PlaygroundError
     for what cannot be read or written.
     """
     tell = say or (lambda sentence: None)
@@ -102,7 +102,7 @@ def adapt(
         network.set_attn_implementation("eager")  # a tenth faster than the fused kernel on a CPU
     encoder = Encoder(tokenizer, min(recipe.max_tokens, longest_input(network, tokenizer)))
     sets = [_dataset(pairs, encoder) for pairs in (train, dev)]
-    place = choose_device(device or settings.device)
+    place = training_device(device or settings.device)
     asked, recipe = recipe, with_precision(recipe, place, folder)
     arguments = trainer_arguments(
         folder, recipe, len(train), place, prediction_loss_only=True, remove_unused_columns=False,
@@ -112,7 +112,10 @@ def adapt(
     trainer = _HiddenWordsTrainer(
         network,
         arguments,
-        collators=[_collator(tokenizer, recipe) for _ in range(2)],
+        hiders=(
+            _Hider(tokenizer, recipe, arguments.process_index),
+            _Hider(tokenizer, recipe, arguments.process_index),
+        ),
         train_dataset=sets[0],
         eval_dataset=sets[1],
     )
@@ -130,33 +133,51 @@ def adapt(
     return losses
 
 
-def _collator(
-    tokenizer: PreTrainedTokenizerBase, recipe: Adaptation
-) -> DataCollatorForLanguageModeling:
-    return DataCollatorForLanguageModeling(
-        tokenizer,
-        mlm_probability=recipe.mask_rate,
-        mask_replace_prob=0.9,
-        random_replace_prob=0.0,
-        seed=recipe.seed,
-    )
+class _Hider(TrainerCallback):
+    """Hides words of a batch, drawn by its number: a run that goes on hides those that it would have.
+
+    number: of the next batch, which of a training is its step.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, recipe: Adaptation, process: int = 0
+    ) -> None:
+        self._seed = (recipe.seed, process)
+        self.number = 0
+        self._collator = DataCollatorForLanguageModeling(
+            tokenizer,
+            mlm_probability=recipe.mask_rate,
+            mask_replace_prob=0.9,
+            random_replace_prob=0.0,
+            seed=recipe.seed,
+        )
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        seed = np.random.SeedSequence([*self._seed, self.number]).generate_state(1, np.uint64)
+        self._collator.generator = torch.Generator().manual_seed(int(seed[0]))
+        self.number += 1
+        return self._collator(rows)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.number = state.global_step
 
 
 class _HiddenWordsTrainer(Trainer):
     """Runs the prediction head at the hidden words only: elsewhere there is no loss.
 
-    collators: what hides words while training, and on the dev set, where it is the same words each time.
+    hiders: what hides words while training, and on the dev set, where it is the same words each time.
     """
 
     def __init__(
         self,
         network: PreTrainedModel,
         *args: Any,
-        collators: list[DataCollatorForLanguageModeling],
+        hiders: tuple[_Hider, _Hider],
         **options: Any,
     ) -> None:
-        super().__init__(network, *args, data_collator=collators[0], **options)
-        self._dev_collator = collators[1]
+        super().__init__(network, *args, data_collator=hiders[0], **options)
+        self.add_callback(hiders[0])
+        self._dev_hider = hiders[1]
         self._hidden: torch.Tensor | None = None
         network.base_model.register_forward_hook(self._gather)
 
@@ -166,7 +187,8 @@ class _HiddenWordsTrainer(Trainer):
         return output
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
-        training, self.data_collator = self.data_collator, copy.deepcopy(self._dev_collator)
+        training, self.data_collator = self.data_collator, self._dev_hider
+        self._dev_hider.number = 0
         try:
             return super().evaluate(*args, **options)
         finally:
@@ -181,12 +203,16 @@ class _HiddenWordsTrainer(Trainer):
             outputs = model(**inputs)
         finally:
             gold, self._hidden = labels[self._hidden], None
-        loss = nn.functional.cross_entropy(outputs.logits[0].float(), gold)  # (M, V), (M,)
+        logits = outputs.logits[0].float()  # (M, V)
+        loss = nn.functional.cross_entropy(logits, gold, reduction="sum") / max(1, len(gold))
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
+        given = self._prepare_inputs(inputs)
+        hidden = bool((given["labels"] != -100).any())
         with torch.no_grad():
-            return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+            loss = self.compute_loss(model, given)
+        return (loss if hidden else loss + torch.nan), None, None  # the mean leaves NaN out
 
 
 class _Tell(TrainerCallback):

@@ -45,6 +45,11 @@ The checkpoint and the temperature were chosen on the same pairs.
 | precision | {precision} | |
 
 Temperature {result["temperature"]:.2f}: expected calibration error {result["raw_calibration_error"]:.1%}
-before, {result["calibration_error"]:.1%} after
-({report["crossed_calibration_error"]:.1%} when fitted on one half and measured on the other).
+before, {result["calibration_error"]:.1%} after{_crossed(report["crossed_calibration_error"])}.
 """
+
+
+def _crossed(error: float | None) -> str:
+    if error is None:
+        return ""
+    return f"\n({error:.1%} when fitted on one half and measured on the other)"

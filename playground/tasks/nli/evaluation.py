@@ -130,8 +130,15 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray) -> float:
     return 2 / (low + high)
 
 
-def crossed_calibration_error(logits: np.ndarray, gold: np.ndarray, *, seed: int = SEED) -> float:
-    """Return the calibration error when each half of the rows is judged at the other half's temperature."""
+def crossed_calibration_error(
+    logits: np.ndarray, gold: np.ndarray, *, seed: int = SEED
+) -> float | None:
+    """Return the calibration error when each half of the rows is judged at the other half's temperature.
+
+    None for a single row, which has no halves.
+    """
+    if len(gold) < 2:
+        return None
     halves = np.array_split(np.random.default_rng(seed).permutation(len(gold)), 2)
     probabilities = np.zeros_like(logits)
     for own, other in ((halves[0], halves[1]), (halves[1], halves[0])):

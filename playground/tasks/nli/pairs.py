@@ -25,6 +25,7 @@ _NO_GOLD = frozenset(
 _SPLITS = {"validation": "dev", "val": "dev"}  # the original folder's names
 _SHOWN = 5
 _MOST_CHARS = 20_000
+_MOST_DIGITS = 9  # of a label's number; Python refuses to read thousands
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,12 @@ def label_place(value: Any, names: Sequence[str] = ()) -> int | None:
     if text in LABELS:
         return LABELS.index(text)
     if text.isascii() and text.isdigit():
-        if int(text) < len(names) and names[int(text)].lower() in LABELS:
-            return LABELS.index(names[int(text)].lower())
+        place = int(text) if len(text) <= _MOST_DIGITS else len(names)
+        if place < len(names) and names[place].lower() in LABELS:
+            return LABELS.index(names[place].lower())
         if not names:
             raise PlaygroundError(
-                f"The label {text} is a number without a name; give the names in their order, as in "
+                f"The label {shorten(text)} is a number without a name; give the names in their order, as in "
                 f"--label-names {' '.join(LABELS)}."
             )
     raise PlaygroundError(

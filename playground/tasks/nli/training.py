@@ -33,7 +33,6 @@ from transformers import (
 )
 
 from playground.engine.classifier import PAIR, TEMPERATURE, head_columns
-from playground.engine.device import choose_device
 from playground.engine.encoding import CUTS, Encoded, Encoder
 from playground.engine.loading import (
     CLASSIFIER,
@@ -63,6 +62,7 @@ from playground.tasks.training.runs import (
     run_mark,
     train_on,
     trainer_arguments,
+    training_device,
     with_precision,
 )
 from playground.tasks.training.saving import save_trained
@@ -212,7 +212,7 @@ def prepare(
     columns = head_columns(network, LABELS, source.name)
     encoder = Encoder(tokenizer, most, cut=recipe.cut)
     sets = [_dataset(pairs, encoder, np.array(columns), recipe) for pairs in (train, dev)]
-    place = choose_device(device or settings.device)
+    place = training_device(device or settings.device)
     asked, recipe = recipe, with_precision(recipe, place, folder)
     arguments = trainer_arguments(
         folder,

@@ -7,6 +7,7 @@ is left at the end of one pass begins the next.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,17 +18,26 @@ import numpy as np
 class Corpus:
     """An encoded corpus: its tokens end to end, and where each document ends.
 
-    tokens: (N,) ids, read from disk as needed. ends: (D,). share: of the blocks of a training.
+    tokens: (N,) ids, read from disk as needed. ends: (D,). share: of the blocks of a training. digest:
+    the SHA-256 of the tokens, where it is known.
     """
 
     name: str
     tokens: np.ndarray
     ends: np.ndarray
     share: float = 1.0
+    digest: str | None = None
 
     def __len__(self) -> int:
         """Return the number of documents."""
         return len(self.ends)
+
+    def mark(self) -> str:
+        """Return the SHA-256 of all that a training reads of it, its share and name included."""
+        tokens = self.digest or hashlib.sha256(np.ascontiguousarray(self.tokens)).hexdigest()
+        total = hashlib.sha256(f"{self.name} {self.share} {len(self)} {tokens}".encode())
+        total.update(np.ascontiguousarray(self.ends))
+        return total.hexdigest()
 
     def document(self, index: int) -> np.ndarray:
         """Return the tokens of a document."""

@@ -135,6 +135,7 @@ def _encode(
     backend = tokenizer.backend_tokenizer
     ends = {part: array("q") for part in _PARTS}
     sizes = dict.fromkeys(_PARTS, 0)
+    digests = {part: hashlib.sha256() for part in _PARTS}
     lost, unknown = 0, 0
     files = {part: (place / f"{part}.bin").open("wb") for part in _PARTS}
     try:
@@ -145,6 +146,7 @@ def _encode(
                 ids = np.array(row.ids, kind)
                 unknown += int((ids == tokenizer.unk_token_id).sum())
                 files[one.part].write(ids.tobytes())
+                digests[one.part].update(ids)
                 sizes[one.part] += len(ids)
                 if one.last and sizes[one.part] > (ends[one.part][-1] if ends[one.part] else 0):
                     ends[one.part].append(sizes[one.part])
@@ -153,7 +155,8 @@ def _encode(
             file.close()
     for part in _PARTS:
         np.save(place / f"{part}.ends.npy", np.array(ends[part], np.int64))
-    note = {"mark": mark, "dtype": kind.__name__, "tokens": sizes}
+    told = {part: digest.hexdigest() for part, digest in digests.items()}
+    note = {"mark": mark, "dtype": kind.__name__, "tokens": sizes, "sha256": told}
     (place / "note.json").write_text(json.dumps(note), encoding="utf-8")
     total = sum(sizes.values())
     say(
@@ -204,17 +207,18 @@ def _passages(text: str | None, share: float, longest: int) -> Iterator[_Passage
 
 
 def _load(place: Path, part: str, source: Source) -> Corpus:
-    kind = np.dtype(_note(place)["dtype"])
+    note = _note(place)
+    kind = np.dtype(note["dtype"])
     file = place / f"{part}.bin"
     tokens = np.memmap(file, kind, "r") if file.stat().st_size else np.zeros(0, kind)
     ends = np.load(place / f"{part}.ends.npy", allow_pickle=False)
-    return Corpus(source.name, tokens, ends, source.share)
+    return Corpus(source.name, tokens, ends, source.share, note["sha256"][part])
 
 
 def _is_done(place: Path, mark: str) -> bool:
-    """Return whether ``place`` holds the whole corpus of that mark."""
+    """Return whether ``place`` holds the whole corpus of that mark, and tells its tokens' digest."""
     note = _note(place)
-    if note.get("mark") != mark:
+    if note.get("mark") != mark or note.get("sha256", {}).keys() != set(_PARTS):
         return False
     width = np.dtype(note["dtype"]).itemsize
     try:

@@ -1,7 +1,7 @@
 """``playground pretrain``: texts to a vocabulary, to blocks, to a masked LM, with looks on the way.
 
 A loop of our own instead of transformers' ``Trainer``: bf16 weights with fp32 masters, the decoder at
-hidden tokens alone, blocks without padding, and a checkpoint without pickle that goes on bit by bit.
+hidden tokens alone, blocks without padding, and a checkpoint without pickle that goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from accelerate import PartialState
 from accelerate.utils import reduce
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
-from playground.engine.device import choose_device
 from playground.engine.loading import weights_digest
 from playground.errors import PlaygroundError
 from playground.tasks.pretraining.blocks import Blocks, Corpus, Stream
@@ -37,6 +36,7 @@ from playground.tasks.pretraining.probes import answers, held_out_loss
 from playground.tasks.pretraining.recipe import Recipe
 from playground.tasks.pretraining.timelapse import Checkpoint, CurvePoint, Probe, Timelapse
 from playground.tasks.pretraining.vectors import cbow, log_frequencies, unigram_counts
+from playground.tasks.training.runs import training_device
 
 Say = Callable[[str], None]
 
@@ -66,10 +66,7 @@ class Texts:
         total = hashlib.sha256(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
         total.update(json.dumps(self.probes).encode())
         for corpus in (*self.train, *self.held_out):
-            total.update(
-                f"{corpus.name} {corpus.share} {len(corpus)} {len(corpus.tokens)}".encode()
-            )
-            total.update(np.ascontiguousarray(corpus.ends[-1000:]).tobytes())
+            total.update(corpus.mark().encode())
         if self.start is not None:
             total.update(weights_digest(self.start.state_dict()).encode())
         return total.hexdigest()
@@ -134,7 +131,7 @@ def pretrain(
     of one process with as many ``accumulate``. Raises PlaygroundError for what cannot be trained.
     """
     tell = say or (lambda sentence: None)
-    place = choose_device(device)
+    place = training_device(device)
     state = PartialState(cpu=place.type == "cpu")
     if place.type == "cuda":
         place = state.device

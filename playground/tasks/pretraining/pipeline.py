@@ -17,7 +17,6 @@ from tokenizers.models import WordPiece
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from playground import resources
-from playground.engine.device import choose_device
 from playground.engine.loading import MASKED_LM, read_model, read_tokenizer, resolve
 from playground.errors import PlaygroundError, shorten
 from playground.settings import Settings
@@ -34,7 +33,7 @@ from playground.tasks.pretraining.vocabulary import (
     kept_vocabulary,
     train_tokenizer,
 )
-from playground.tasks.training.runs import bfloat16_gains, open_folder
+from playground.tasks.training.runs import bfloat16_gains, open_folder, training_device
 from playground.tasks.training.saving import add_checksums, staged
 
 Say = Callable[[str], None]
@@ -71,15 +70,15 @@ def pretrain_on(
     model: a BERT to go on from, with its size and tokenizer, instead of starting from scratch.
     tokenizer: of a shipped model, a folder or a hub id; a WordPiece vocabulary of the texts if None.
     probes: sentences with one [MASK] that are asked on the way; the shipped ones if None. A stopped run
-    goes on, bit by bit, when the same is asked again. The folder gets the model, the time-lapse
+    goes on, bit for bit, when the same is asked again. The folder gets the model, the time-lapse
     ``pretraining.json``, ``curve.svg``, ``training.json`` and a model card. Raises PlaygroundError for
     what cannot be read, trained or written.
     """
     tell = say or (lambda sentence: None)
     asked = check_probes(shipped_probes() if probes is None else probes)
+    place = training_device(device or settings.device)
     folder = open_folder(out, fresh=fresh)
     start, recipe = _start(model, recipe, settings)
-    place = choose_device(device or settings.device)
     state = PartialState(cpu=place.type == "cpu")
     with state.main_process_first():
         if fresh and state.is_main_process:

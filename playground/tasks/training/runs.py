@@ -23,6 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from playground.engine.device import choose_device
 from playground.engine.loading import quietly, weights_digest
 from playground.errors import PlaygroundError, shorten
 from playground.tasks.training.curve import ACCURACY, Curve, Metric, Point
@@ -102,6 +103,20 @@ def open_folder(out: str | os.PathLike[str], *, fresh: bool) -> Path:
     return folder
 
 
+def training_device(wanted: str) -> torch.device:
+    """Return the device of a training; PlaygroundError for one that is not there, or a GPU by number.
+
+    transformers and accelerate take the first GPU that they see, or one for each process.
+    """
+    kind, colon, number = wanted.partition(":")
+    if kind == "cuda" and colon:
+        raise PlaygroundError(
+            f"The device is {shorten(wanted)} and a training takes the first GPU that it sees; set "
+            f"CUDA_VISIBLE_DEVICES={number} and give cuda."
+        )
+    return choose_device(wanted)
+
+
 def trainer_arguments(
     folder: Path, recipe: Steps, rows: int, place: torch.device, **more: Any
 ) -> TrainingArguments:
@@ -115,7 +130,7 @@ def trainer_arguments(
     in_epoch = math.ceil(rows / (each * processes))
     looks = max(1, round(recipe.epochs * recipe.evaluations))
     between = max(1, math.ceil(recipe.epochs * in_epoch / looks))
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         per_device_train_batch_size=each,
         per_device_eval_batch_size=each,
@@ -142,6 +157,9 @@ def trainer_arguments(
         dataloader_pin_memory=place.type == "cuda",
         **more,
     )
+    if arguments.n_gpu > 1:  # DataParallel would take a batch for each GPU
+        arguments._n_gpu = 1
+    return arguments
 
 
 def config_changes(config: PreTrainedConfig, dropout: float | None) -> dict[str, Any]:
@@ -234,7 +252,7 @@ def train_on(
         resume = last_checkpoint(
             folder / CHECKPOINTS, mark, precision=precision, fresh=first, say=say
         )
-    for callback in callbacks:
+    for callback in (*callbacks, _SameOrder()):
         trainer.add_callback(callback)
     started = time.perf_counter()
     with quietly():
@@ -251,6 +269,35 @@ class ShowSteps(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         if self._progress is not None and state.is_world_process_zero:
             self._progress(state.global_step, state.max_steps)
+
+
+class _SameOrder(TrainerCallback):
+    """Gives a run that goes on within an epoch the order of rows that the epoch had.
+
+    transformers draws it from torch's random numbers as an epoch begins, and keeps only those of the step
+    at which a checkpoint is written.
+    """
+
+    _name = "order"
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        self._goes_on = state.global_step > 0
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        kept = state.stateful_callbacks.get(self._name)
+        if self._goes_on and kept:
+            numbers = bytearray.fromhex(kept["attributes"]["numbers"])
+            torch.set_rng_state(torch.frombuffer(numbers, dtype=torch.uint8))
+        self._goes_on = False
+        self._keep(state)
+
+    def on_evaluate(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        if state.epoch == int(state.epoch or 0):  # the next epoch begins with these
+            self._keep(state)
+
+    def _keep(self, state: TrainerState) -> None:
+        numbers = torch.get_rng_state().numpy().tobytes().hex()
+        state.stateful_callbacks[self._name] = {"args": {}, "attributes": {"numbers": numbers}}
 
 
 class Watch(TrainerCallback):

@@ -14,8 +14,9 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from playground import Prompting
 from playground.errors import PlaygroundError
 from playground.tasks.nli import NliClassifier
-from playground.tasks.nli.adaptation import Adaptation, adapt
+from playground.tasks.nli.adaptation import Adaptation, _HiddenWordsTrainer, _Hider, adapt
 from playground.tasks.nli.training import train_classifier
+from playground.tasks.training.runs import trainer_arguments
 from tests.engine import tiny
 from tests.tasks.nli.checkpoints import lessons
 from tests.tasks.nli.test_training import SHORT
@@ -113,6 +114,33 @@ def test_batches_in_which_no_word_is_hidden_do_no_harm(run, tmp_path):
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
     assert all(loss == loss for loss in losses)  # none is nan
+
+
+def test_a_batch_without_a_hidden_word_has_no_loss_and_no_part_in_the_mean(learner, tmp_path):
+    network = AutoModelForMaskedLM.from_pretrained(learner)
+    arguments = trainer_arguments(
+        tmp_path, RECIPE, 90, torch.device("cpu"), prediction_loss_only=True,
+        remove_unused_columns=False, metric_for_best_model="loss",
+    )  # fmt: skip
+    hiders = [_Hider(AutoTokenizer.from_pretrained(learner), RECIPE) for _ in range(2)]
+    trainer = _HiddenWordsTrainer(
+        network, arguments, hiders=hiders, train_dataset=[{}], eval_dataset=[{}]
+    )
+
+    def batch(**labels: int) -> dict[str, torch.Tensor]:
+        found = torch.full((2, 6), -100)
+        for place, token in labels.items():
+            found[0, int(place[1:])] = token
+        return {"input_ids": torch.arange(12).view(2, 6), "labels": found}
+
+    loss = trainer.compute_loss(network, batch())
+    loss.backward()
+    assert loss.item() == 0
+    assert all(bool((w.grad == 0).all()) for w in network.parameters() if w.grad is not None)
+    assert trainer.prediction_step(network, batch())[0].isnan()  # which the mean leaves out
+    two = trainer.compute_loss(network, batch(_2=7, _4=9)).item()
+    one, other = (trainer.compute_loss(network, batch(**own)).item() for own in ({"_2": 7}, {"_4": 9}))  # fmt: skip
+    assert two == pytest.approx((one + other) / 2)
 
 
 def test_a_finished_folder_is_refused_unless_a_fresh_run_is_asked_for(run, tmp_path):

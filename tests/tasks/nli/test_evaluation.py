@@ -10,7 +10,6 @@ import pytest
 from playground.engine.classifier import log_softmax
 from playground.errors import PlaygroundError
 from playground.tasks import metrics
-from playground.tasks.metrics import share_interval
 from playground.tasks.nli import LABELS, Pairs
 from playground.tasks.nli.evaluation import (
     HIDDEN,
@@ -38,6 +37,11 @@ def sampled(count: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     logits = draw.normal(0, 2, (count, 3))
     gold = [draw.choice(3, p=shares) for shares in softmax(logits)]
     return logits, np.array(gold)
+
+
+def interval(right: np.ndarray) -> tuple[float, float]:
+    """Return the interval of a share of right rows, (N,)."""
+    return summarize(certain(*np.where(right, 0, 1)), np.zeros(len(right), dtype=int)).interval
 
 
 # ---- accuracy -----------------------------------------------------------------------------------
@@ -106,8 +110,8 @@ def test_the_numbers_are_json_and_text():
 @pytest.mark.parametrize("count", [20, 400])
 def test_the_interval_is_seeded_and_that_of_resampled_rows(share, count):
     right = np.arange(count) < share * count
-    low, high = share_interval(right)
-    assert share_interval(right) == (low, high)
+    low, high = interval(right)
+    assert interval(right) == (low, high)
     assert low <= right.mean() <= high
     draw = np.random.default_rng(7)
     means = [right[draw.integers(0, count, count)].mean() for _ in range(4000)]
@@ -116,8 +120,8 @@ def test_the_interval_is_seeded_and_that_of_resampled_rows(share, count):
 
 
 def test_the_interval_of_a_sure_thing_is_a_point():
-    assert share_interval(np.ones(10, dtype=bool)) == (1.0, 1.0)
-    assert share_interval(np.zeros(10, dtype=bool)) == (0.0, 0.0)
+    assert interval(np.ones(10, dtype=bool)) == (1.0, 1.0)
+    assert interval(np.zeros(10, dtype=bool)) == (0.0, 0.0)
 
 
 # ---- calibration --------------------------------------------------------------------------------
@@ -161,6 +165,11 @@ def test_the_crossed_calibration_error_is_seeded_and_between_raw_and_none():
     assert crossed == crossed_calibration_error(logits * 3, gold)
     assert raw > 0.1
     assert crossed < 0.03
+
+
+def test_a_single_row_has_no_halves():
+    assert crossed_calibration_error(certain(0), np.array([0])) is None
+    assert crossed_calibration_error(certain(0, 1), np.array([0, 1])) < 0.1
 
 
 def test_a_half_is_judged_at_the_temperature_of_the_other():

@@ -187,13 +187,27 @@ UNKNOWN = (
         (-2, LABELS, UNKNOWN.format("-2")),
         ("²", LABELS, UNKNOWN.format("²")),
         (1, ("entailment", "not_entailment"), UNKNOWN.format("1")),
-        (1, (), r"^The label 1 is a number without a name; give the names in their order, as in --label"),
+        ("1" * 5_000, LABELS, UNKNOWN.format("1" * 39 + "…")),
+        ("1" * 5_000, (), rf'^The label "{"1" * 39}…" is a number without a name; '),
+        (1, (), r'^The label "1" is a number without a name; give the names in their order, as in --label'),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )  # fmt: skip
 def test_a_label_that_is_none_is_told(value, names, message):
     with pytest.raises(PlaygroundError, match=message):
         label_place(value, names)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_row_whose_label_has_thousands_of_digits_is_left_out(suffix, tmp_path):
+    rows = "\n".join(
+        f'{{"premise": "p", "hypothesis": "{k}", "label": {k}}}' for k in ("0", "1" * 5_000)
+    )
+    if suffix == "csv":
+        rows = f"premise,hypothesis,label\np,h,0\np,i,{'1' * 5_000}\n"
+    (tmp_path / f"a.{suffix}").write_text(rows)
+    pairs = read_pairs([str(tmp_path / f"a.{suffix}")], label_names=LABELS)
+    assert (len(pairs), pairs.faulty) == (1, 1)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
@@ -207,7 +221,7 @@ def test_numbers_are_named_by_the_caller(suffix, tmp_path):
 
 def test_numbers_without_names_are_refused(tmp_path):
     message = (
-        r'^The file ".*a\.jsonl" has no pair that can be used\. The label 1 is a number without a name; '
+        r'^The file ".*a\.jsonl" has no pair that can be used\. The label "1" is a number without a name; '
         r"give the names in their order, as in --label-names entailment neutral contradiction\.$"
     )
     with pytest.raises(PlaygroundError, match=message):

@@ -186,6 +186,14 @@ def test_a_folder_that_cannot_be_written_keeps_the_checkpoints(run, tmp_path):
     assert [point.step for point in done.curve.points if point.dev_score is not None] == [16, 32, 48]  # fmt: skip
 
 
+def test_one_dev_pair_is_enough(run, tmp_path):
+    done = run(tmp_path, SHORT, dev=lessons(1))
+    saved = json.loads((done.folder / "training.json").read_text())
+    assert saved["crossed_calibration_error"] is None
+    last = (done.folder / "README.md").read_text().splitlines()[-1]
+    assert last == f"before, {saved['result']['calibration_error']:.1%} after."
+
+
 def test_a_finished_folder_is_refused_unless_a_fresh_run_is_asked_for(run, tmp_path):
     run(tmp_path, SHORT)
     message = (

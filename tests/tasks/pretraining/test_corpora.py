@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +270,29 @@ def test_half_a_corpus_is_encoded_again(part, tmp_path, tokenizer):
     again, _, said = encoded([file], tokenizer, tmp_path / "out")
     assert len(said) == 1
     assert tokens_of(again[0]) == wanted
+
+
+def test_the_digest_of_the_tokens_is_noted_and_part_of_the_mark(tmp_path, tokenizer):
+    file = Path(write(tmp_path / "a.txt"))
+    train, held, _ = encoded([file], tokenizer, tmp_path / "out")
+    note = json.loads((tmp_path / "out" / "a" / "note.json").read_text())
+    for part, (corpus,) in (("train", train), ("held_out", held)):
+        data = (tmp_path / "out" / "a" / f"{part}.bin").read_bytes()
+        assert corpus.digest == note["sha256"][part] == hashlib.sha256(data).hexdigest()
+        assert corpus.mark() == replace(corpus, digest=None).mark()
+        assert corpus.mark() != replace(corpus, digest="0" * 64).mark()
+
+
+def test_what_an_older_version_encoded_is_encoded_again(tmp_path, tokenizer):
+    file = write(tmp_path / "a.txt")
+    first, _, _ = encoded([file], tokenizer, tmp_path / "out")
+    place = tmp_path / "out" / "a" / "note.json"
+    note = json.loads(place.read_text())
+    del note["sha256"]
+    place.write_text(json.dumps(note))
+    again, _, said = encoded([file], tokenizer, tmp_path / "out")
+    assert len(said) == 1
+    assert again[0].digest == first[0].digest
 
 
 def test_a_huge_line_is_one_document(tmp_path, tokenizer):

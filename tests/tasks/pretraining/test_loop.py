@@ -188,8 +188,22 @@ def test_another_recipe_is_refused_and_nothing_lost(changes, tmp_path):
     assert fresh.progress.step == own.steps()
 
 
+def another_word(part: str) -> Texts:
+    """Return the texts with one token of a corpus another, and all numbers of tokens the same."""
+    found = texts()
+    getattr(found, part)[0].tokens[3] += 1
+    return found
+
+
 @pytest.mark.parametrize(
-    "other", [texts(shares=(1.0, 0.4)), texts(probes=PROBES[:1])], ids=["shares", "probes"]
+    "other",
+    [
+        texts(shares=(1.0, 0.4)),
+        texts(probes=PROBES[:1]),
+        another_word("train"),
+        another_word("held_out"),
+    ],
+    ids=["shares", "probes", "a word", "a held-out word"],
 )
 def test_other_texts_are_refused(other, tmp_path):
     with pytest.raises(Halted):
