@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import playground
 from playground import Prompt, resources
 from playground.cli import main
+from playground.cli.parts import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 REVIEWS = "text,label\nI really like the film a lot.,1\nIt was an awful waste of time.,0\n"
@@ -122,6 +124,12 @@ def test_a_full_standard_output_is_one_sentence():
     )
 
 
+@pytest.mark.parametrize("command", [["bench"], ["nli", "eval", "--data", "no.csv"]])
+def test_numbers_without_their_folder_are_told_before_any_work(command, tmp_path, capsys):
+    assert main([*command, "--json", str(tmp_path / "no" / "n.json")]) == 2
+    assert capsys.readouterr().err.endswith("is not there; make it first, or give another.\n")
+
+
 # ---- cards and models -----------------------------------------------------------------------------
 
 
@@ -136,6 +144,25 @@ def test_a_card_is_printed_as_json_that_loads(capsys, tmp_path):
     assert main(["cards", "sentiment"]) == 0
     (tmp_path / "mine.json").write_text(capsys.readouterr().out, encoding="utf-8")
     assert Prompt.load(tmp_path / "mine.json") == Prompt.load("sentiment")
+
+
+def test_half_a_character_in_a_card_stays_escaped(tmp_path):
+    card = json.loads(json.dumps(Prompt.load("sentiment").to_json()))
+    card["source"] = "half \ud83d a sign, and Ünï 你好"
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    done = subprocess.run(
+        [sys.executable, "-m", "playground", "cards", str(tmp_path / "card.json")],
+        cwd=ROOT, env=os.environ | {"PYTHONUTF8": "1"}, capture_output=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["source"] == card["source"]
+    assert "你好".encode() in done.stdout
+
+
+def test_numbers_with_half_a_character_are_written_escaped(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_json("~/n.json", {"label": "half \ud83d, 你好"})
+    assert json.loads((tmp_path / "n.json").read_bytes()) == {"label": "half \ud83d, 你好"}
 
 
 def test_an_unknown_card(capsys):
@@ -230,6 +257,18 @@ def test_score_reads_a_data_set_folder(tmp_path, monkeypatch, capfdbinary):
 def test_score_to_a_device_leaves_the_device(reviews, capsys):
     assert main(["score", reviews, "--prompt", "sentiment", "-o", os.devnull]) == 0
     assert not Path(os.devnull).is_file()
+
+
+def test_score_to_what_cannot_be_opened_is_one_sentence(reviews, tmp_path, monkeypatch, capsys):
+    """A socket, as /dev/tty without a terminal, is there and opens to nobody."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as closed:
+        closed.bind("out.csv")
+    assert main(["score", reviews, "--prompt", "sentiment", "-o", "out.csv"]) == 2
+    assert capsys.readouterr().err == (
+        'playground: The output "out.csv" cannot be opened (No such device or address); give another '
+        "name.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -548,11 +548,24 @@ def test_an_unknown_type_is_refused(gold, capsys):
 
 
 def test_numbers_that_cannot_be_written_are_told_behind_the_numbers(gold, tmp_path, capsys):
-    assert main(["ner", gold, "--eval", "--json", str(tmp_path / "no" / "n.json")]) == 2
+    assert main(["ner", gold, "--eval", "--json", str(tmp_path)]) == 2
     out, told = capsys.readouterr()
     assert out.startswith("4 texts, ")
     assert "The numbers cannot be written to" in told.splitlines()[-1]
-    assert told.splitlines()[-1].endswith("(No such file or directory).")
+    assert told.splitlines()[-1].endswith("(Is a directory).")
+
+
+def test_a_folder_that_is_not_there_is_told_before_any_work(gold, tmp_path, capsys):
+    assert main(["ner", gold, "--eval", "--json", str(tmp_path / "no" / "n.json")]) == 2
+    out, told = capsys.readouterr()
+    assert told.endswith("is not there; make it first, or give another.\n")
+    assert out == ""
+
+
+def test_numbers_may_lie_at_home(gold, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["ner", gold, "--eval", "--json", "~/n.json"]) == 0
+    assert json.loads((tmp_path / "n.json").read_text())["texts"] == 4
 
 
 def test_what_ner_finds_is_what_eval_counts(gold, typer, tmp_path):

@@ -342,11 +342,25 @@ def test_numbers_that_cannot_be_written_are_told_behind_the_numbers(
     data, classifier, tmp_path, capsys
 ):
     command = ["nli", "eval", "--data", str(data / "dev.jsonl"), "--model", classifier]
-    assert main([*command, "--json", str(tmp_path / "no" / "n.json")]) == 2
+    assert main([*command, "--json", str(tmp_path)]) == 2
     out, told = capsys.readouterr()
     assert out.startswith("accuracy ")
     assert "The numbers cannot be written to" in told.splitlines()[-1]
-    assert told.splitlines()[-1].endswith("(No such file or directory).")
+    assert told.splitlines()[-1].endswith("(Is a directory).")
+
+
+def test_a_folder_that_is_not_there_is_told_before_any_work(tmp_path, capsys):
+    command = ["nli", "eval", "--data", "no.jsonl", "--json", str(tmp_path / "no" / "n.json")]
+    assert main(command) == 2
+    one_sentence(capsys, "is not there; make it first, or give another.")
+    assert not (tmp_path / "no").exists()
+
+
+def test_numbers_may_lie_at_home(data, classifier, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    command = ["nli", "eval", "--data", str(data / "dev.jsonl"), "--model", classifier]
+    assert main([*command, "--limit", "2", "--json", "~/n.json"]) == 0
+    assert json.loads((tmp_path / "n.json").read_text())["pairs"] == 2
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,14 @@ def test_each_search_is_explained_with_examples(kind, capsys):
 
 
 @pytest.mark.parametrize("method", ["likelihood-ratio", "dev-accuracy"])
-def test_words_are_learned_measured_and_saved(reviews, tmp_path, prompting, method, capsys):
+def test_words_are_learned_measured_and_saved(
+    reviews, tmp_path, prompting, method, capsys, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
     card, numbers = tmp_path / "learned.json", tmp_path / "numbers.json"
     command = ["search", "words", reviews, "--prompt", "sentiment", "--shots", "4", "--words", "2"]
-    more = ["--method", method, "--seed", "3", "--save", str(card), "--json", str(numbers)]
+    places = ["--save", "~/learned.json", "--json", "~/numbers.json"]
+    more = ["--method", method, "--seed", "3", *places]
     assert main([*command, *more]) == 0
     out, told = capsys.readouterr()
     prompt = Prompt.load("sentiment")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
-from playground.cli.parts import add_command, amount
+from playground.cli.parts import add_command, amount, json_text
 from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _layers(options: argparse.Namespace) -> None:
     from playground.engine import Prompting
 
     view = Prompting(options.model).layers(options.text, top_k=options.top)
-    print(json.dumps(view.to_json(), ensure_ascii=False) if options.json else _layer_lines(view))
+    print(json_text(view.to_json()) if options.json else _layer_lines(view))
 
 
 def _attention(options: argparse.Namespace) -> None:
@@ -67,7 +66,7 @@ def _attention(options: argparse.Namespace) -> None:
         if value > most:
             raise PlaygroundError(f"The {name} is {value}; this model has {most}.")
     if options.json:
-        print(json.dumps(found.to_json(options.layer, options.head), ensure_ascii=False))
+        print(json_text(found.to_json(options.layer, options.head)))
     else:
         print(_attention_lines(found, options.layer, options.head))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from playground import resources
-from playground.cli.parts import add_command, count, say
+from playground.cli.parts import add_command, check_folders, count, json_text, say
 from playground.prompts import load_prompt
 
 _RUN = """\
@@ -97,6 +97,7 @@ def _run(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from playground import bench
 
+    check_folders(options.json)
     report = bench.measure(
         options.what,
         model=options.model,
@@ -107,7 +108,7 @@ def _bench(options: argparse.Namespace) -> None:
     )
     print(report.to_text())
     if options.json:
-        report.save(options.json)
+        report.save(Path(options.json).expanduser())
 
 
 def _models(options: argparse.Namespace) -> None:
@@ -128,7 +129,7 @@ def _models(options: argparse.Namespace) -> None:
 
 def _cards(options: argparse.Namespace) -> None:
     if options.name is not None:
-        print(json.dumps(load_prompt(options.name).to_json(), ensure_ascii=False, indent=2))
+        print(json_text(load_prompt(options.name).to_json(), indent=2))
         return
     for name in (*resources.card_names(), *resources.card_names("rules")):
         prompt = load_prompt(name)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from playground.cli.parts import (
     add_command,
     add_table_options,
     assignments,
+    check_folders,
     check_input,
     open_model,
     output,
@@ -19,6 +18,7 @@ from playground.cli.parts import (
     say,
     table,
     tell_summary,
+    write_json,
 )
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt
@@ -124,6 +124,7 @@ def _tag(options: argparse.Namespace, prompt: Prompt) -> None:
 
 
 def _evaluate(options: argparse.Namespace, prompt: Prompt) -> None:
+    check_folders(options.json)
     rows = table(options)
     from playground.tasks.entities.evaluation import evaluate_entities
     from playground.tasks.entities.labelled import read_labelled_texts
@@ -230,9 +231,4 @@ def _save(path: str, report: EntityReport, labelled: LabelledTexts) -> None:
         "baselines": [numbers(score) for score in report.baselines],
         "ladder": [{"threshold": limit, **numbers(score)} for limit, score in report.ladder],
     }
-    try:
-        Path(path).write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise PlaygroundError(
-            f"The numbers cannot be written to {shorten(path, 120)} ({error.strerror})."
-        ) from None
+    write_json(path, data)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from playground.cli.parts import (
     add_command,
     add_table_options,
     assignments,
+    check_folders,
     count,
     progress_bar,
     say,
     score_rows,
+    write_json,
 )
-from playground.errors import PlaygroundError, shorten
+from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from playground.tasks.nli import NliScorer, Pairs
@@ -205,6 +205,7 @@ def _run(options: argparse.Namespace, kind: Any, work: Callable[..., Any]) -> An
 
 
 def _eval(options: argparse.Namespace) -> None:
+    check_folders(options.json)
     pairs = _pairs(options, options.data, options.split, drop_repeated=False)
     say(pairs.describe())
     from playground.tasks.nli.evaluation import evaluate
@@ -219,12 +220,7 @@ def _eval(options: argparse.Namespace) -> None:
         )
     print(found.to_text())
     if options.json:
-        try:
-            Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n", "utf-8")
-        except OSError as error:
-            raise PlaygroundError(
-                f"The numbers cannot be written to {shorten(options.json, 120)} ({error.strerror})."
-            ) from None
+        write_json(options.json, found.to_json())
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -236,10 +236,16 @@ def labelled_rows(options: argparse.Namespace, prompt: AnyPrompt) -> LabelledRow
     return labelled
 
 
+def json_text(data: Any, *, indent: int | None = None) -> str:
+    """Return data as JSON that can be written: half a character, as JSON may hold one, stays escaped."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_json(path: str, data: dict[str, Any]) -> None:
     """Write the numbers of a run; PlaygroundError if the file cannot be written."""
     try:
-        Path(path).write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        Path(path).expanduser().write_text(f"{json_text(data, indent=1)}\n", "utf-8")
     except OSError as error:
         raise PlaygroundError(
             f"The numbers cannot be written to {shorten(path, 120)} ({error.strerror})."
@@ -259,7 +265,13 @@ def output(options: argparse.Namespace) -> Iterator[tuple[str | BinaryIO, str | 
         return
     target = Path(options.out).expanduser()
     if target.exists() and not target.is_file() and not target.is_dir():
-        stream = target.open("wb")  # a device must not be replaced by a file
+        try:
+            stream = target.open("wb")  # a device must not be replaced by a file
+        except OSError as error:
+            raise PlaygroundError(
+                f"The output {shorten(options.out, 120)} cannot be opened ({error.strerror}); give "
+                "another name."
+            ) from None
         try:
             yield stream, format
         finally:

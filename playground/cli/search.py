@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from playground.cli.parts import (
@@ -251,7 +252,7 @@ def _finish(
     if options.save:
         how = f"{options.found} found on {len(split.search)} labelled rows, seed {split.seed}"
         source = "; ".join(filter(None, [card.source, how]))
-        replace(card, source=source).save(options.save)
+        replace(card, source=source).save(Path(options.save).expanduser())
         say(f"The card is in {options.save}.")
     if options.json:
         write_json(
