@@ -32,6 +32,7 @@ from playground.settings import Settings
 
 TITLE = "Prompt Playground"
 _LAST_PORT = 65_535
+_LOADERS = 10  # of the 40 threads in which Gradio runs listeners: they may wait for minutes
 
 
 def build(registry: Registry) -> gr.Blocks:
@@ -83,7 +84,7 @@ def build(registry: Registry) -> gr.Blocks:
 
         model.change(
             load_model, model, [status, ready], trigger_mode="always_last", show_progress="minimal",
-            concurrency_limit=settings.queue_size, api_visibility="private",
+            concurrency_limit=_LOADERS, api_visibility="private",
         )  # fmt: skip
         _restore_links(
             demo, registry, tabs, model, status, classify, fill, ner, compare, nli, pretrain

@@ -163,7 +163,10 @@ class Tuner:
         return bool(self.steps) and (tired or self.step >= self.recipe.steps)
 
     def run(self) -> Iterator[Step]:
-        """Yield step 0 and each step after it, from where an earlier call was left."""
+        """Yield step 0 and each step after it, from where an earlier call was left.
+
+        Raises PlaygroundError where the loss or its gradient is no number any more.
+        """
         if not self.steps:
             yield self._told(Step(0, None, 0.0))
         while not self.finished:
