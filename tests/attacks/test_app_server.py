@@ -13,6 +13,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from playground import Prompting
+from playground.app.page import sendable
 from playground.app.session import BROKEN
 from playground.errors import shorten
 from tests.app.elements import read
@@ -266,7 +267,7 @@ def test_any_text_is_scored(site, text):
     state, (answer,) = classify(site, text=text)
     assert state == "complete"
     assert sum(answer["scores"].values()) == pytest.approx(1)
-    assert answer["prompt"] == f"{text.strip()} It was [MASK]."
+    assert answer["prompt"] == f"{sendable(text.strip())} It was [MASK]."
 
 
 @pytest.mark.parametrize(
