@@ -128,7 +128,7 @@ def test_our_sample_pairs_are_judged_and_saved(nli, classifier):
 
 def test_a_table_is_stopped_and_what_it_has_is_kept(nli):
     nli.open_fold("nli-table")
-    give(nli, HEAD + "A dog runs in the snow near a house.,An animal moves.,entailment\n" * 4000)
+    give(nli, HEAD + "A dog runs in the snow near a house.,An animal moves.,entailment\n" * 20_000)
     nli.page.locator("#nli-progress progress").wait_for(timeout=PATIENCE)
     nli.page.locator("#nli-stop").click()
     nli.page.locator("#nli-save").wait_for(timeout=PATIENCE)
@@ -139,8 +139,8 @@ def test_a_table_is_stopped_and_what_it_has_is_kept(nli):
     with nli.page.expect_download() as saved:
         nli.page.locator("#nli-save").click()
     rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text("utf-8"))))
-    assert 0 < len(rows) < 4000
-    assert told.startswith(f"Stopped after {len(rows):,} of 4,000 pairs")
+    assert 0 < len(rows) < 20_000
+    assert told.startswith(f"Stopped after {len(rows):,} of 20,000 pairs")
 
 
 @pytest.mark.parametrize(

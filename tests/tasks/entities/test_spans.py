@@ -293,11 +293,13 @@ def test_a_text_without_words_has_no_candidates(text, kind):
 @pytest.mark.parametrize(
     "word", ["Maria ", "word ", "The Word of Maria, ", "A. ", "@a ", "Ab.de/x "]
 )
-def test_ten_thousand_words_are_cut_within_a_second(cut, word):
+def test_ten_thousand_words_are_cut_within_seconds(cut, word):
     text = word * (10_000 // len(word.split()))
     started = time.thread_time()
     cut(text)
-    assert time.thread_time() - started < 1
+    assert (
+        time.thread_time() - started < 5
+    )  # a second or so; what grows with the square takes minutes
 
 
 def test_numbers_alone_are_candidates_if_they_are_asked_for():
