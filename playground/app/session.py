@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -18,6 +18,7 @@ from playground.errors import PlaygroundError
 from playground.prompts import Prompt, ScoringOptions, Template, Verbalizer
 from playground.settings import Settings
 
+T = TypeVar("T")
 log = logging.getLogger("playground")
 BROKEN = "Something went wrong on our side; your text is untouched. Please try again."
 
@@ -98,6 +99,13 @@ def said_in(told: gr.HTML) -> Callable[[Listener], Listener]:
 def download(name: str, kind: str, text: str) -> str:
     """Return what the page's download script takes: a file's name, MIME type and text."""
     return json.dumps({"name": name, "type": kind, "text": text})
+
+
+def still_kept(found: T | None, gone: str) -> T:
+    """Return what a page's state holds; PlaygroundError with the sentence ``gone`` once it has expired."""
+    if found is None:
+        raise PlaygroundError(gone)
+    return found
 
 
 def picker_label(kind: str, settings: Settings) -> str:

@@ -29,6 +29,11 @@ class WordPieces:
         return len(self.ids) == 1
 
 
+def split_pieces(words: Sequence[WordPieces]) -> int:
+    """Return how many pieces the words that split have together: each takes a run beside the first."""
+    return sum(len(word.ids) for word in words if not word.single)
+
+
 class Vocabulary:
     """Answers questions about words for one model."""
 
@@ -73,7 +78,7 @@ class Vocabulary:
         self._backbone.encoder.check_soft(prompt.template.soft_tokens)
         before = text_before_mask(prompt.template)
         words = self.encode_distinct([word.text for word in prompt.verbalizer.words], before)
-        split = sum(len(word.ids) for word in words if not word.single)
+        split = split_pieces(words)
         if split > (most := settings().max_split_pieces):
             raise PlaygroundError(
                 f"The label words that split have {split} pieces together and the most is {most}, "

@@ -24,6 +24,7 @@ from playground.app.session import (
     leaves,
     quiet,
     said_in,
+    still_kept,
     stoppable,
 )
 from playground.app.tabs.classify import ClassifyTab
@@ -166,8 +167,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
 
     @said_in(told)
     def act(found: Measured | None, event: gr.EventData):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         argument = str(event.arg)
         if event.act == "row":
             texts = joined(list(found.labelled.rows[place(argument, found.done)].values()))
@@ -188,14 +188,12 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
 
     @said_in(told)
     def make_csv(found: Measured | None):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         return {payload: download("evaluated.csv", "text/csv", eval_view.rows_csv(found))}
 
     @said_in(told)
     def make_json(found: Measured | None):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         data = {
             "rows": found.done,
             "labels": list(found.labelled.labels),
@@ -207,8 +205,7 @@ def build_evaluate(registry: Registry, classify: ClassifyTab, tabs: gr.Tabs) -> 
 
     @said_in(told)
     def make_report(found: Measured | None):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         text = eval_view.report_page(found, css())
         return {payload: download("evaluation.html", "text/html", text)}
 

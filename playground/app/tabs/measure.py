@@ -20,6 +20,7 @@ from playground.app.session import (
     leaves,
     quiet,
     said_in,
+    still_kept,
     stoppable,
 )
 from playground.app.tabs.columns import Compare, CompareTab
@@ -33,7 +34,6 @@ from playground.app.tabs.evaluate import (
     sample,
 )
 from playground.app.theme import DOWNLOAD_JS, OLD_COMPARED_JS, actions_js
-from playground.errors import PlaygroundError
 from playground.tasks.comparison import Entry, check_comparable, compare_parts
 
 OPEN_ROWS = "the rows open in Eval"
@@ -88,8 +88,7 @@ def build_measuring(registry: Registry, page: CompareTab, evaluate: EvalTab) -> 
 
     @said_in(told)
     def look_at(found: Compared | None, event: gr.EventData):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         row = found.measured.labelled.rows[place(str(event.arg), found.measured.done)]
         return dict(zip(page.texts, joined(list(row.values())), strict=True))
 
@@ -100,14 +99,12 @@ def build_measuring(registry: Registry, page: CompareTab, evaluate: EvalTab) -> 
 
     @said_in(told)
     def make_rows(found: Compared | None):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         return {payload: download("compared.csv", "text/csv", rows_csv(found.measured))}
 
     @said_in(told)
     def make_numbers(found: Compared | None):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         text = json.dumps(compare_view.measured_json(found), ensure_ascii=False, indent=1)
         return {payload: download("comparison.json", "application/json", text)}
 

@@ -24,6 +24,7 @@ from playground.app.session import (
     picker_label,
     quiet,
     said_in,
+    still_kept,
     texts_in,
     told_run,
 )
@@ -245,10 +246,9 @@ def _table(registry: Registry, classifier: gr.Dropdown) -> None:
 
     @said_in(said)
     def make_file(found: pair_table.Progress | None):
-        if found is None:
-            raise PlaygroundError(
-                "The results are gone from the page's memory; run the table again."
-            )
+        found = still_kept(
+            found, "The results are gone from the page's memory; run the table again."
+        )
         return {payload: download("answers.csv", "text/csv", found.csv.decode("utf-8"))}
 
     chooser.click(

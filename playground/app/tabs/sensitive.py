@@ -16,13 +16,13 @@ from playground.app.session import (
     leaves,
     quiet,
     said_in,
+    still_kept,
     stoppable,
 )
 from playground.app.tabs.cards import card_html
 from playground.app.tabs.classify import ClassifyTab, input_values
 from playground.app.tabs.evaluate import EvalTab, labelled_rows, place, with_card_templates
 from playground.app.theme import DOWNLOAD_JS, actions_js
-from playground.errors import PlaygroundError
 from playground.tasks.sensitivity import Sensitivity, sensitivity_parts, variants
 
 GONE = "The grid is gone from the page's memory; press the button again."
@@ -64,8 +64,7 @@ def build_sensitivity(
 
     @said_in(told)
     def open_cell(found: Sensitivity | None, event: gr.EventData):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         variant = found.variants[place(str(event.arg), len(found.variants))]
         values = input_values(variant.prompt, ())[2:]  # the texts stay
         return {
@@ -85,8 +84,7 @@ def build_sensitivity(
 
     @said_in(told)
     def make_grid(found: Sensitivity | None):
-        if found is None:
-            raise PlaygroundError(GONE)
+        found = still_kept(found, GONE)
         text = sensitivity_view.grid_csv(found)
         return {payload: download("sensitivity.csv", "text/csv", text)}
 

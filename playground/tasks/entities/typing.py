@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from playground.engine import Prompting
+from playground.engine.label_words import split_pieces
 from playground.errors import PlaygroundError, shorten
 from playground.prompts import Prompt, Template
 from playground.settings import settings
@@ -195,7 +197,7 @@ class EntityTyper:
                 f"The text has {len(spans):,} candidate spans and the most is {most:,}; shorten it, "
                 "take fewer words a span, or candidates that look like names."
             )
-        split = self._split_pieces()
+        split = self._split_pieces
         if len(spans) * (1 + split) > most:
             raise PlaygroundError(
                 f"The text has {len(spans):,} candidate spans, and the label words that split have {split} "
@@ -204,12 +206,12 @@ class EntityTyper:
             )
         return spans
 
+    @cached_property
     def _split_pieces(self) -> int:
-        """Return how many pieces the label words that split have together: runs beside the first."""
+        """How many pieces the label words that split have together: runs of a span beside the first."""
         if not self.prompting.reads_words:
             return 0
-        words = self.prompting.vocabulary.encode_prompt(self._prompts()[0])
-        return sum(len(word.ids) for word in words if not word.single)
+        return split_pieces(self.prompting.vocabulary.encode_prompt(self._prompts()[0]))
 
     def _rows(self, text: str, spans: Sequence[Span]) -> list[dict[str, str]]:
         """Return what fills the templates for each span: no more of the text than stands near it."""
